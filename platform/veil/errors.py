@@ -1,0 +1,44 @@
+"""Every error a user of Veil can meet; the message says what was found, what was expected and which setting to change."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class VeilError(Exception):
+    """Base of all errors that the command line prints as one clear message."""
+
+
+class ConfigError(VeilError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class DataError(VeilError):
+    """A dataset folder, image or face table cannot be used."""
+
+
+class AssetError(VeilError):
+    """A weight file or dataset archive is missing, has the wrong hash, or cannot be fetched."""
+
+
+class ProtocolError(VeilError):
+    """The evaluation protocol refuses to score: the number would not mean what it says."""
+
+
+class DivergedError(VeilError):
+    """Training produced a loss that is not finite."""
+
+
+class TrackingError(VeilError):
+    """The tracking server or its database cannot be used."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint naming the closest known name and all choices.
+
+    >>> nearest("blurr", ["blur", "pixelate"])
+    "did you mean 'blur'? known: blur, pixelate"
+    """
+    choices = sorted(known)
+    matches = get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"did you mean {matches[0]!r}? " if matches else ""
+    return f"{hint}known: {', '.join(choices) or '(none)'}"

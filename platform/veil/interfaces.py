@@ -1,0 +1,243 @@
+"""What a plug-in must be.
+
+Shapes: B images, N images of a set, 3 channels RGB, H = W = 112, D embedding size, K expression classes, P pairs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from veil.config import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from veil.faces.table import FaceTable
+    from veil.runtime import Launcher
+
+CROP_SIZE = 112
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""Order of the K = 7 classes in every posterior."""
+
+
+class FaceBatch(NamedTuple):
+    """Aligned faces with what was measured on the clear image.
+
+    Attributes:
+        images: float (B, 3, 112, 112), RGB in [-1, 1].
+        landmarks: float (B, 68, 2), iBUG-68 (x, y) in crop pixels.
+    """
+
+    images: "Tensor"
+    landmarks: "Tensor"
+
+    def to(self, device: "torch.device | str") -> "FaceBatch":
+        """The same batch on another device."""
+        return FaceBatch(self.images.to(device), self.landmarks.to(device))
+
+
+@runtime_checkable
+class Anonymizer(Protocol):
+    """Turns faces into anonymized faces, deterministically."""
+
+    def __call__(self, faces: FaceBatch) -> "Tensor":
+        """Return float (B, 3, 112, 112), RGB in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Conditioning(Protocol):
+    """What the generator is allowed to see.
+
+    Attributes:
+        channels: number of channels C of the signal.
+    """
+
+    channels: int
+
+    def __call__(self, faces: FaceBatch) -> "Tensor":
+        """Return float (B, C, 112, 112) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Recognizer(Protocol):
+    """An identity embedder: a torch module, differentiable in its input, frozen, in eval mode.
+
+    Attributes:
+        embedding_size: D.
+    """
+
+    embedding_size: int
+
+    def __call__(self, images: "Tensor") -> "Tensor":
+        """Map (B, 3, 112, 112) in [-1, 1] to L2-normalised embeddings (B, D)."""
+        ...
+
+
+@runtime_checkable
+class ExpressionNet(Protocol):
+    """A facial-expression classifier: a torch module, differentiable in its input, frozen, in eval mode."""
+
+    def __call__(self, images: "Tensor") -> "Tensor":
+        """Map (B, 3, 112, 112) in [-1, 1] to logits (B, 7) in the order of EXPRESSIONS."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttackSet:
+    """Faces of one group of people as an attacker with one recognizer sees them.
+
+    Attributes:
+        identities: int (N,), index of the person.
+        sources: int (N,), index of the source image; renderings of one source are never compared.
+        clear: float32 (N, D), L2-normalised embeddings of the originals.
+        anonymized: float32 (N, D), of the anonymized images.
+    """
+
+    identities: np.ndarray
+    sources: np.ndarray
+    clear: np.ndarray
+    anonymized: np.ndarray
+
+
+@dataclass(frozen=True)
+class AttackSetting:
+    """What one attacker is given.
+
+    Attributes:
+        target: the people under attack.
+        owned: other people whose clear and anonymized images the attacker holds.
+        seed: seed of everything random in the attacker.
+    """
+
+    target: AttackSet
+    owned: AttackSet
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Scores of one way of attacking, larger meaning more alike; each pair of images at most once.
+
+    Attributes:
+        name: path in metric keys, for example "parrot" or "informed/open_set/parrot".
+        scores: float (P,).
+        gallery_identities, probe_identities: int (P,); equal for genuine pairs.
+        gallery_sources, probe_sources: int (P,); never equal within a pair.
+        diagnostics: what the attacker says of itself, for example its training accuracy.
+    """
+
+    name: str
+    scores: np.ndarray
+    gallery_identities: np.ndarray
+    probe_identities: np.ndarray
+    gallery_sources: np.ndarray
+    probe_sources: np.ndarray
+    diagnostics: dict[str, float] = field(default_factory=dict)
+
+
+class AttackFailedError(Exception):
+    """An attacker could not do its work; the score of the trial becomes invalid, never zero."""
+
+
+class Attacker(Protocol):
+    """One rung of the ladder.
+
+    Attributes:
+        rung: "A0" to "A6".
+        Config: settings of its strength.
+    """
+
+    rung: ClassVar[str]
+    Config: ClassVar[type[Settings]]
+
+    def __init__(self, config: Any) -> None: ...
+
+    def __call__(self, setting: AttackSetting) -> list[Comparisons]:
+        """Attack.
+
+        Raises:
+            AttackFailedError: the attack could not be carried out, or did not learn what it must.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Loaded models that training may use; the ones that score are not among them."""
+
+    proxies: "tuple[nn.Module, ...]"
+    teacher: "nn.Module"
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What a trial is given.
+
+    Attributes:
+        folder: the trial's own folder; everything it keeps lies there.
+        cache: folder shared by the study's trials, for example for warm starts.
+        faces: faces of the train split; None for trainables that need none.
+        load_roles: loads proxies and teacher on a device ("cpu", "cuda").
+        launcher: runs a training function on one or several workers.
+        seed: seed of the trial.
+    """
+
+    folder: Path
+    cache: Path
+    faces: "FaceTable | None"
+    load_roles: "Callable[[str], Roles]"
+    launcher: "Launcher"
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a trainable returns: an anonymizer to be judged, or the values of a synthetic problem.
+
+    Attributes:
+        anonymizer: judged by the protocol.
+        conditioning: the signal the anonymizer sees, for the image grid; None if it sees the pixels.
+        synthetic: objective values of a problem without faces; such a trial can never be picked.
+        seconds: wall time by part, for example {"warm_start": 12.0, "train": 40.0}.
+    """
+
+    anonymizer: Anonymizer | None = None
+    conditioning: Conditioning | None = None
+    synthetic: dict[str, float] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Trainable(Protocol):
+    """What a trial runs.
+
+    Attributes:
+        family: name of the group of methods that a frontier colours ("gan", "classical", "analytic").
+        needs_faces: whether face data must be prepared.
+        Config: its settings; a sampled configuration is validated by it before a worker starts.
+    """
+
+    family: ClassVar[str]
+    needs_faces: ClassVar[bool]
+    Config: ClassVar[type[Settings]]
+
+    def run(self, config: Any, context: TrialContext) -> TrialOutcome:
+        """Produce an outcome.
+
+        Raises:
+            DivergedError: a loss was not finite.
+        """
+        ...
+
+    def load(self, config: Any, folder: Path) -> Anonymizer:
+        """Rebuild the anonymizer of a finished trial from its folder, without data and without the study."""
+        ...
+
+    def label(self, config: Any) -> str:
+        """Short name of a configuration for tables and plots, for example "pixels λ_id=6" or "blur 31"."""
+        ...

@@ -1,0 +1,99 @@
+"""Typed registries of plug-ins, filled by discovery: one file with one decorator adds one plug-in."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from veil.errors import ConfigError, nearest
+
+PLUGIN_GROUP = "veil.plugins"
+
+T = TypeVar("T")
+
+
+def import_submodules(package_name: str) -> None:
+    """Import a package and every module below it, so that their decorators run."""
+    package = importlib.import_module(package_name)
+    for module in pkgutil.walk_packages(package.__path__, prefix=f"{package_name}."):
+        importlib.import_module(module.name)
+
+
+@cache
+def discover_plugin_packages() -> None:
+    """Import every package that an installed distribution names under the `veil.plugins` entry point."""
+    for entry_point in entry_points(group=PLUGIN_GROUP):
+        import_submodules(entry_point.value)
+
+
+class Registry(Generic[T]):
+    """Plug-ins of one kind by name.
+
+    Args:
+        kind: what the plug-ins are, for messages ("recognizer").
+        builtin_package: import path of the package of Veil that holds plug-ins of this kind, if any.
+    """
+
+    def __init__(self, kind: str, builtin_package: str | None = None) -> None:
+        self.kind = kind
+        self._builtin_package = builtin_package
+        self._plugins: dict[str, T] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Register the decorated object under `name`; a name already taken is a ConfigError."""
+
+        def decorator(plugin: T) -> T:
+            taken = self._plugins.get(name)
+            if taken is not None and _identity(taken) != _identity(plugin):
+                raise ConfigError(
+                    f"{self.kind} {name!r} is registered twice: by {_identity(taken)} and {_identity(plugin)}; "
+                    "rename one of them"
+                )
+            self._plugins[name] = plugin
+            return plugin
+
+        return decorator
+
+    def get(self, name: str) -> T:
+        """Return the plug-in called `name`.
+
+        Raises:
+            ConfigError: no plug-in has that name; the nearest one is named.
+        """
+        if name not in self._plugins:
+            self._discover()
+        if name not in self._plugins:
+            raise ConfigError(f"unknown {self.kind} {name!r}; {nearest(name, self._plugins)}")
+        return self._plugins[name]
+
+    def names(self) -> list[str]:
+        """Names of all plug-ins of this kind, sorted."""
+        self._discover()
+        return sorted(self._plugins)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        if self._builtin_package is not None:
+            import_submodules(self._builtin_package)
+        discover_plugin_packages()
+        self._discovered = True
+
+
+def _identity(plugin: object) -> str:
+    return f"{getattr(plugin, '__module__', '?')}.{getattr(plugin, '__qualname__', plugin)}"
+
+
+# The values are factories or classes; `veil.interfaces` says what each kind must be.
+recognizers: Registry = Registry("recognizer", "veil.recognizers")
+expression_nets: Registry = Registry("expression net", "veil.expression")
+datasets: Registry = Registry("dataset", "veil.datasets")
+detectors: Registry = Registry("detector", "veil.faces.detectors")
+conditionings: Registry = Registry("conditioning")
+anonymizers: Registry = Registry("anonymizer")
+attackers: Registry = Registry("attacker", "veil.protocol.ladder")
+trainables: Registry = Registry("trainable")
+search_spaces: Registry = Registry("search space")

@@ -1,0 +1,1 @@
+"""What is explored: one Optuna define-by-run space a file."""

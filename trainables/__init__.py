@@ -1,0 +1,1 @@
+"""What is run: anonymizers, their training, conditioning signals and attackers."""
