@@ -1,0 +1,1 @@
+"""From scored trials to a frontier: dominance, hypervolume, selection, table and page."""
