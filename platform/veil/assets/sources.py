@@ -98,19 +98,8 @@ def _npm_pack(archive: Archive, folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError("npm is not installed; install Node.js with npm")
-    _run(
-        [
-            npm,
-            "pack",
-            "--silent",
-            "--ignore-scripts",
-            "--fetch-retries=1",
-            "--fetch-timeout=60000",
-            archive.requirement,
-        ],
-        folder,
-        missing=f"{npm} cannot be run",
-    )
+    command = [npm, "pack", "--silent", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=500"]
+    _run([*command, "--fetch-timeout=60000", archive.requirement], folder, missing=f"{npm} cannot be run")
 
 
 def _run(command: Sequence[str], folder: Path, missing: str) -> None:
@@ -126,5 +115,6 @@ def _run(command: Sequence[str], folder: Path, missing: str) -> None:
         if "No module named pip" in result.stderr:
             raise SourceError(missing)
         lines = [line.strip() for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-        # npm --silent prints nothing at all when it fails.
-        raise SourceError(lines[-1] if lines else f"exit status {result.returncode}; is the network reachable?")
+        # npm --silent prints nothing at all when it fails, and pip's last line never mentions a lost connection.
+        reason = lines[-1] if lines else f"exit status {result.returncode}"
+        raise SourceError(reason + (" (no network?)" if not lines or "Retrying" in result.stderr else ""))
