@@ -7,7 +7,7 @@ import numpy as np
 
 from veil.frontier.dominance import check_no_nan
 from veil.frontier.points import FrontierPoint, loss_matrix
-from veil.objectives import Objective
+from veil.objectives import get_objective
 
 
 def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
@@ -38,38 +38,38 @@ def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
     return float(moocore.hypervolume(np.ascontiguousarray(counting), ref=reference))
 
 
-def reference_losses(objectives: Sequence[Objective]) -> np.ndarray:
+def reference_losses(objectives: Sequence[str]) -> np.ndarray:
     """Reference point of the objectives as losses, float (M,)."""
-    return np.array([objective.as_loss(objective.reference) for objective in objectives], dtype=np.float64)
+    return np.array([one.as_loss(one.reference) for one in map(get_objective, objectives)], dtype=np.float64)
 
 
-def frontier_hypervolume(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> float:
+def frontier_hypervolume(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> float:
     """Hypervolume of the valid points with the objectives' own reference; in [0, 1] for leak and utility."""
     valid = [point for point in points if point.valid]
     return hypervolume(loss_matrix(valid, objectives), reference_losses(objectives))
 
 
-def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> np.ndarray:
+def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[float]:
     """Hypervolume after each trial, in order of trial numbers.
 
     Args:
         points: N points in any order; invalid ones count as trials that added nothing.
-        objectives: axes.
+        objectives: names of the axes.
 
     Returns:
-        float64 (N,), never decreasing; (0,) without points.
+        N values, never decreasing.
     """
     ordered = sorted(points, key=lambda point: point.trial)
     reference = reference_losses(objectives)
     counting = np.zeros((0, len(objectives)))
-    history = np.zeros(len(ordered))
+    history: list[float] = []
     current = 0.0
-    for index, point in enumerate(ordered):
+    for point in ordered:
         if point.valid:
             row = loss_matrix([point], objectives)
             if not (counting <= row).all(axis=1).any():
                 # Rows that the new one beats can never count again, so a long study stays fast.
                 counting = np.vstack([counting[~(row <= counting).all(axis=1)], row])
                 current = hypervolume(counting, reference)
-        history[index] = current
+        history.append(current)
     return history

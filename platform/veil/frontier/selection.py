@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from veil.errors import ConfigError
 from veil.frontier.dominance import frontier
 from veil.frontier.points import FrontierPoint
-from veil.objectives import OBJECTIVES
 
-_AXES = (OBJECTIVES["leak"], OBJECTIVES["utility"])
+_AXES = ("leak", "utility")
 
 
 def select(
@@ -63,9 +62,9 @@ def select(
     within = [point for point in within_leak if min_utility is None or _utility(point, conservative) >= min_utility]
     if not within:
         best = max(within_leak, key=lambda point: _utility(point, conservative))
-        budget = "" if max_leak is None else f" among the {len(within_leak)} that leak at most {max_leak}"
+        among = "" if max_leak is None else f" among the {len(within_leak)} that leak at most {max_leak}"
         raise ConfigError(
-            f"no trial has a utility of at least {min_utility}{_bound(conservative)}{budget}; the highest is "
+            f"no trial has a utility of at least {min_utility}{_bound(conservative)}{among}; the highest is "
             f"{best.interval('utility')} (trial {best.trial}, {best.label}): lower --min-utility or run more trials"
         )
     if knee:

@@ -1,0 +1,117 @@
+"""The frontier in a terminal: every trial, the non-dominated ones first, intervals beside values."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from veil.frontier.dominance import frontier
+from veil.frontier.points import FrontierPoint
+from veil.objectives import Direction, get_objective
+
+EXTRA_HEADINGS = {
+    "proxy_cosine": "proxy\ncosine",
+    "control": "A0\nTAR",
+    "search_cosine": "search\ncosine",
+    "naive": "A1\nnaive",
+    "reverse": "A2\nreverse",
+    "parrot": "A3\nparrot",
+    "informed": "A4\ninformed",
+}
+"""Extras with a column of their own, in order; the first ones survive longest where the terminal is narrow."""
+
+ESSENTIAL_EXTRAS = 2
+"""How many of them a narrow terminal keeps, at the price of a folded method."""
+
+ARROWS: dict[Direction, str] = {"minimize": "↓", "maximize": "↑"}
+
+
+def ordered_rows(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[tuple[FrontierPoint, bool]]:
+    """Valid points with whether they are on the frontier: frontier first, each group by its first objective."""
+    best = frontier(points, objectives)
+    on_frontier = {point.trial for point in best}
+    as_loss = get_objective(objectives[0]).as_loss
+    others = [point for point in points if point.valid and point.trial not in on_frontier]
+    others.sort(key=lambda point: (as_loss(point.interval(objectives[0]).value), point.trial))
+    return [(point, True) for point in best] + [(point, False) for point in others]
+
+
+def summary(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> str:
+    """One line that counts trials, frontier and invalid ones."""
+    invalid = sum(not point.valid for point in points)
+    return f"{len(points)} trials, {len(frontier(points, objectives))} on the frontier (★), {invalid} invalid"
+
+
+@dataclass(frozen=True)
+class FrontierTable:
+    """What `console.print` shows of a study.
+
+    Frontier trials are marked ★ and come first. The cosine that the loss recognizer reports stands beside the leak
+    that the search recognizer measures, so that a trial that only fools its own loss is seen at a glance. Columns
+    beyond the width of the terminal are left out, least important first. Trials that are not valid follow with their
+    reasons.
+
+    Attributes:
+        points: all trials.
+        objectives: names of the axes.
+        title: line above the table.
+    """
+
+    points: Sequence[FrontierPoint]
+    objectives: Sequence[str]
+    title: str | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the title, the table and the list of invalid trials."""
+        extras = [name for name in EXTRA_HEADINGS if any(name in point.extras for point in self.points)]
+        table = self._table(extras)
+        while len(extras) > ESSENTIAL_EXTRAS and console.measure(table, options=options.update(max_width=1000)).maximum > options.max_width:
+            extras.pop()
+            table = self._table(extras)
+        if self.title:
+            yield Text(self.title, style="bold")
+        yield table
+        yield from self._invalid()
+        yield Text(summary(self.points, self.objectives), style="dim")
+
+    def _table(self, extras: Sequence[str]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("", width=1, no_wrap=True)
+        table.add_column("#", justify="right", no_wrap=True)
+        table.add_column("method", overflow="fold", min_width=10)
+        for name in self.objectives:
+            table.add_column(f"{name} {ARROWS[get_objective(name).direction]}\n95 % interval", no_wrap=True)
+        table.add_column("worst\nattack", overflow="fold", min_width=8)
+        for name in extras:
+            table.add_column(EXTRA_HEADINGS[name], justify="right", no_wrap=True)
+        rows = ordered_rows(self.points, self.objectives)
+        for index, (point, on_frontier) in enumerate(rows):
+            last_of_frontier = on_frontier and index + 1 < len(rows) and not rows[index + 1][1]
+            table.add_row(
+                "★" if on_frontier else "",
+                str(point.trial),
+                escape(point.label) + (" (synthetic)" if point.synthetic else ""),
+                *(escape(str(point.interval(name))) for name in self.objectives),
+                escape(point.strongest or "–"),
+                *(f"{point.extras[name]:.2f}" if name in point.extras else "–" for name in extras),
+                style="bold green" if on_frontier else None,
+                end_section=last_of_frontier,
+            )
+        return table
+
+    def _invalid(self) -> Iterator[Padding]:
+        for point in sorted((point for point in self.points if not point.valid), key=lambda point: point.trial):
+            line = Text.assemble((f"✗ trial {point.trial} ", "red"), f"{point.label}: {point.reason}")
+            yield Padding(line, (0, 0, 0, 1))
+
+
+def frontier_table(
+    points: Sequence[FrontierPoint], objectives: Sequence[str], title: str | None = None
+) -> FrontierTable:
+    """Renderable table of all trials of a study, for `rich.console.Console.print`."""
+    return FrontierTable(tuple(points), tuple(objectives), title)
