@@ -5,7 +5,7 @@ CCBR 2018. The weights are those of a TensorFlow Lite file; every batch norm is 
 """
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,36 @@ from veil.weights.frozen import FrozenNet
 from veil.weights.tflite_graph import Convolution, read_convolutions
 
 
+class _FixedPReLU(torch.autograd.Function):
+    """PReLU whose slopes need no gradient: PyTorch's own backward always computes it, which doubles the backward pass."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, slope: Tensor) -> Tensor:
+        context.save_for_backward(x, slope)
+        return torch.prelu(x, slope)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        x, slope = context.saved_tensors
+        slope = slope.view(1, -1, 1, 1)
+        positive = torch.ops.aten.threshold_backward(gradient, x, 0)
+        return torch.addcmul(gradient * slope, positive, 1 - slope), None
+
+
+class FixedPReLU(nn.Module):
+    """PReLU with one fixed slope per channel."""
+
+    slope: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _FixedPReLU.apply(x, self.slope)
+
+
 class ConvolutionBlock(nn.Module):
     """A convolution with TensorFlow's "SAME" padding for even sizes, then an optional PReLU."""
 
@@ -26,7 +56,7 @@ class ConvolutionBlock(nn.Module):
         self.padding_after = size - stride if stride > 1 else 0
         padding = size // 2 if stride == 1 and size == 3 else 0
         self.convolution = nn.Conv2d(inputs, outputs, size, stride, padding, groups=groups)
-        self.activation = nn.PReLU(outputs) if prelu else nn.Identity()
+        self.activation = FixedPReLU(outputs) if prelu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.padding_after:
@@ -38,9 +68,9 @@ class ConvolutionBlock(nn.Module):
         self.convolution.weight.data.copy_(layer.kernel)
         assert self.convolution.bias is not None
         self.convolution.bias.data.copy_(layer.bias)
-        if isinstance(self.activation, nn.PReLU):
+        if isinstance(self.activation, FixedPReLU):
             assert layer.slope is not None
-            self.activation.weight.data.copy_(layer.slope)
+            self.activation.slope.copy_(layer.slope)
 
 
 class InvertedResidual(nn.Module):
@@ -90,11 +120,11 @@ class MobileFaceNet(FrozenNet):
         blocks = [module for module in net.modules() if isinstance(module, ConvolutionBlock)]
         for block, layer in zip(blocks, layers, strict=True):
             block.fill(layer)
-        return net.freeze()
+        return net.to(memory_format=torch.channels_last).freeze()
 
     def forward(self, images: Tensor) -> Tensor:
-        # The net was trained on (byte - 127.5) / 128.
-        features = self.features(images * (127.5 / 128))
+        # The net was trained on (byte - 127.5) / 128. Depthwise layers run about twice as fast in channels-last order.
+        features = self.features(images.contiguous(memory_format=torch.channels_last) * (127.5 / 128))
         return F.normalize(features.flatten(1))
 
 
