@@ -1,0 +1,1 @@
+"""Pure functions that turn scores, posteriors and images into numbers; no models, no files."""
