@@ -7,7 +7,7 @@ import numpy as np
 
 from veil.errors import ProtocolError
 from veil.frontier.points import FrontierPoint, loss_bounds, loss_matrix
-from veil.objectives import get_objective
+from veil.objectives import Objective
 
 
 def non_dominated(losses: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def check_no_nan(losses: np.ndarray) -> None:
         )
 
 
-def frontier(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[FrontierPoint]:
+def frontier(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[FrontierPoint]:
     """The non-dominated points among the valid ones, best first objective first."""
     valid = [point for point in points if point.valid]
     losses = loss_matrix(valid, objectives)
@@ -57,7 +57,7 @@ def frontier(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list
     return [valid[row] for row in order]
 
 
-def dominates_beyond_noise(better: FrontierPoint, other: FrontierPoint, objectives: Sequence[str]) -> bool:
+def dominates_beyond_noise(better: FrontierPoint, other: FrontierPoint, objectives: Sequence[Objective]) -> bool:
     """Whether one point dominates another by more than their intervals can explain.
 
     It must be nowhere worse by value, and in at least one objective its whole 95 % interval must lie on the better
@@ -66,20 +66,22 @@ def dominates_beyond_noise(better: FrontierPoint, other: FrontierPoint, objectiv
     """
     separated = False
     for objective in objectives:
-        as_loss = get_objective(objective).as_loss
-        if as_loss(better.interval(objective).value) > as_loss(other.interval(objective).value):
+        value = objective.as_loss(better.interval(objective.name).value)
+        if value > objective.as_loss(other.interval(objective.name).value):
             return False
         separated |= loss_bounds(better, objective)[1] < loss_bounds(other, objective)[0]
     return separated
 
 
-def frontier_beyond_noise(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[FrontierPoint]:
+def frontier_beyond_noise(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[FrontierPoint]:
     """The valid points that none dominates beyond noise, in the given order; contains `frontier`."""
     valid = [point for point in points if point.valid]
     return [point for point in valid if not any(dominates_beyond_noise(other, point, objectives) for other in valid)]
 
 
-def statistical_ties(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[tuple[FrontierPoint, ...]]:
+def statistical_ties(
+    points: Sequence[FrontierPoint], objectives: Sequence[Objective]
+) -> list[tuple[FrontierPoint, ...]]:
     """Group valid points that the measurement cannot tell apart.
 
     Two points tie if their 95 % intervals overlap in every objective. That relation is not transitive, so a group is
@@ -105,7 +107,7 @@ def statistical_ties(points: Sequence[FrontierPoint], objectives: Sequence[str])
     return [tuple(group) for group in groups]
 
 
-def _overlap(first: FrontierPoint, second: FrontierPoint, objectives: Sequence[str]) -> bool:
+def _overlap(first: FrontierPoint, second: FrontierPoint, objectives: Sequence[Objective]) -> bool:
     for objective in objectives:
         best_first, worst_first = loss_bounds(first, objective)
         best_second, worst_second = loss_bounds(second, objective)

@@ -7,7 +7,7 @@ import numpy as np
 
 from veil.frontier.dominance import check_no_nan
 from veil.frontier.points import FrontierPoint, loss_matrix
-from veil.objectives import get_objective
+from veil.objectives import Objective
 
 
 def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
@@ -38,23 +38,23 @@ def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
     return float(moocore.hypervolume(np.ascontiguousarray(counting), ref=reference))
 
 
-def reference_losses(objectives: Sequence[str]) -> np.ndarray:
+def reference_losses(objectives: Sequence[Objective]) -> np.ndarray:
     """Reference point of the objectives as losses, float (M,)."""
-    return np.array([one.as_loss(one.reference) for one in map(get_objective, objectives)], dtype=np.float64)
+    return np.array([objective.as_loss(objective.reference) for objective in objectives], dtype=np.float64)
 
 
-def frontier_hypervolume(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> float:
+def frontier_hypervolume(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> float:
     """Hypervolume of the valid points with the objectives' own reference; in [0, 1] for leak and utility."""
     valid = [point for point in points if point.valid]
     return hypervolume(loss_matrix(valid, objectives), reference_losses(objectives))
 
 
-def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[float]:
+def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[float]:
     """Hypervolume after each trial, in order of trial numbers.
 
     Args:
         points: N points in any order; invalid ones count as trials that added nothing.
-        objectives: names of the axes.
+        objectives: axes.
 
     Returns:
         N values, never decreasing.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from veil.errors import ProtocolError
-from veil.objectives import get_objective
+from veil.objectives import Objective
 
 
 class Interval(NamedTuple):
@@ -95,23 +95,22 @@ class FrontierPoint:
         return Interval(*self.objectives[name])
 
 
-def loss_matrix(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> np.ndarray:
+def loss_matrix(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> np.ndarray:
     """Objective values of N points, turned so that smaller is better.
 
     Args:
         points: N points that hold every objective.
-        objectives: names of the M axes.
+        objectives: the M axes.
 
     Returns:
         float64 (N, M), one column an objective; (0, M) without points.
     """
-    rows = [[get_objective(name).as_loss(point.interval(name).value) for name in objectives] for point in points]
+    rows = [[objective.as_loss(point.interval(objective.name).value) for objective in objectives] for point in points]
     return np.array(rows, dtype=np.float64).reshape(len(points), len(objectives))
 
 
-def loss_bounds(point: FrontierPoint, objective: str) -> tuple[float, float]:
+def loss_bounds(point: FrontierPoint, objective: Objective) -> tuple[float, float]:
     """Best and worst end of a point's interval as losses (best <= worst)."""
-    interval = point.interval(objective)
-    as_loss = get_objective(objective).as_loss
-    best, worst = sorted((as_loss(interval.low), as_loss(interval.high)))
+    interval = point.interval(objective.name)
+    best, worst = sorted((objective.as_loss(interval.low), objective.as_loss(interval.high)))
     return best, worst

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from veil.errors import ConfigError
 from veil.frontier.dominance import frontier
 from veil.frontier.points import FrontierPoint
+from veil.objectives import OBJECTIVES
 
-_AXES = ("leak", "utility")
+_AXES = (OBJECTIVES["leak"], OBJECTIVES["utility"])
 
 
 def select(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from veil.frontier.dominance import frontier
 from veil.frontier.points import FrontierPoint
-from veil.objectives import Direction, get_objective
+from veil.objectives import Direction, Objective
 
 EXTRA_HEADINGS = {
     "proxy_cosine": "proxy\ncosine",
@@ -31,17 +31,16 @@ ESSENTIAL_EXTRAS = 2
 ARROWS: dict[Direction, str] = {"minimize": "↓", "maximize": "↑"}
 
 
-def ordered_rows(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> list[tuple[FrontierPoint, bool]]:
+def ordered_rows(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[tuple[FrontierPoint, bool]]:
     """Valid points with whether they are on the frontier: frontier first, each group by its first objective."""
     best = frontier(points, objectives)
     on_frontier = {point.trial for point in best}
-    as_loss = get_objective(objectives[0]).as_loss
     others = [point for point in points if point.valid and point.trial not in on_frontier]
-    others.sort(key=lambda point: (as_loss(point.interval(objectives[0]).value), point.trial))
+    others.sort(key=lambda point: (objectives[0].as_loss(point.interval(objectives[0].name).value), point.trial))
     return [(point, True) for point in best] + [(point, False) for point in others]
 
 
-def summary(points: Sequence[FrontierPoint], objectives: Sequence[str]) -> str:
+def summary(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
     """One line that counts trials, frontier and invalid ones."""
     invalid = sum(not point.valid for point in points)
     return f"{len(points)} trials, {len(frontier(points, objectives))} on the frontier (★), {invalid} invalid"
@@ -58,19 +57,22 @@ class FrontierTable:
 
     Attributes:
         points: all trials.
-        objectives: names of the axes.
+        objectives: axes.
         title: line above the table.
     """
 
     points: Sequence[FrontierPoint]
-    objectives: Sequence[str]
+    objectives: Sequence[Objective]
     title: str | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the title, the table and the list of invalid trials."""
         extras = [name for name in EXTRA_HEADINGS if any(name in point.extras for point in self.points)]
         table = self._table(extras)
-        while len(extras) > ESSENTIAL_EXTRAS and console.measure(table, options=options.update(max_width=1000)).maximum > options.max_width:
+        while (
+            len(extras) > ESSENTIAL_EXTRAS
+            and console.measure(table, options=options.update(max_width=1000)).maximum > options.max_width
+        ):
             extras.pop()
             table = self._table(extras)
         if self.title:
@@ -84,8 +86,8 @@ class FrontierTable:
         table.add_column("", width=1, no_wrap=True)
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("method", overflow="fold", min_width=10)
-        for name in self.objectives:
-            table.add_column(f"{name} {ARROWS[get_objective(name).direction]}\n95 % interval", no_wrap=True)
+        for objective in self.objectives:
+            table.add_column(f"{objective.name} {ARROWS[objective.direction]}\n95 % interval", no_wrap=True)
         table.add_column("worst\nattack", overflow="fold", min_width=8)
         for name in extras:
             table.add_column(EXTRA_HEADINGS[name], justify="right", no_wrap=True)
@@ -96,7 +98,7 @@ class FrontierTable:
                 "★" if on_frontier else "",
                 str(point.trial),
                 escape(point.label) + (" (synthetic)" if point.synthetic else ""),
-                *(escape(str(point.interval(name))) for name in self.objectives),
+                *(escape(str(point.interval(objective.name))) for objective in self.objectives),
                 escape(point.strongest or "–"),
                 *(f"{point.extras[name]:.2f}" if name in point.extras else "–" for name in extras),
                 style="bold green" if on_frontier else None,
@@ -111,7 +113,7 @@ class FrontierTable:
 
 
 def frontier_table(
-    points: Sequence[FrontierPoint], objectives: Sequence[str], title: str | None = None
+    points: Sequence[FrontierPoint], objectives: Sequence[Objective], title: str | None = None
 ) -> FrontierTable:
     """Renderable table of all trials of a study, for `rich.console.Console.print`."""
     return FrontierTable(tuple(points), tuple(objectives), title)
