@@ -79,6 +79,12 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return checkpoints[-1] if checkpoints else None
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Delete all checkpoints in `folder`, as of a training that has ended."""
+    for checkpoint in _checkpoints(folder):
+        shutil.rmtree(checkpoint)
+
+
 def load_checkpoint(
     checkpoint: Path, nets: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> tuple[int, dict[str, Any]]:

@@ -42,7 +42,7 @@ class LocalLauncher:
     device: str = "cpu"
     autocast_dtype: torch.dtype | None = None
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
     workers: ClassVar[int] = 1
 
     def __call__(self, train: Callable[[Runtime], None]) -> None:

@@ -39,7 +39,7 @@ class Runtime:
         should_stop: whether whoever started the training wants it to end at the next checkpoint.
         autocast_dtype: dtype of mixed precision; None computes in float32. bfloat16 only: float16 needs a loss scaler.
         compile: whether nets go through `torch.compile`.
-        channels_last: whether nets and images use the channels-last memory layout.
+        channels_last: whether nets and images use the channels-last layout, the faster one on CPUs and GPUs alike.
     """
 
     rank: int = 0
@@ -49,7 +49,7 @@ class Runtime:
     should_stop: Callable[[], bool] = never
     autocast_dtype: torch.dtype | None = None
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", torch.device(self.device))

@@ -1,0 +1,43 @@
+"""Sums of conditionings: their channels side by side."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from veil.registry import conditionings
+
+if TYPE_CHECKING:
+    from veil.interfaces import Conditioning, FaceBatch
+
+
+class Combined:
+    """Several signals at once, their channels concatenated in the order given.
+
+    Args:
+        parts: at least one conditioning.
+
+    Attributes:
+        channels: sum of the parts' channels.
+    """
+
+    def __init__(self, *parts: "Conditioning") -> None:
+        self.parts = parts
+        self.channels = sum(part.channels for part in parts)
+
+    def __call__(self, faces: "FaceBatch") -> Tensor:
+        """Return float (B, C, 112, 112) in [-1, 1]."""
+        return torch.cat([part(faces) for part in self.parts], dim=1)
+
+
+def build_conditioning(name: str) -> "Conditioning":
+    """Build a registered conditioning, or the sum of several joined by "+".
+
+    A name that is registered as a whole ("masked+landmarks") is taken as such.
+
+    Raises:
+        ConfigError: a part is not registered; the nearest is named.
+    """
+    if "+" not in name or name in conditionings.names():
+        return conditionings.get(name)()
+    return Combined(*(conditionings.get(part)() for part in name.split("+")))

@@ -1,0 +1,124 @@
+"""Training batches whose randomness belongs to the position in the training, not to the worker or the process."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.conditioning.geometry import mirror_faces
+from trainables.gan.views import DRAWS
+from veil.errors import DataError
+from veil.interfaces import Conditioning, FaceBatch
+
+_ORDER_STREAM = 0
+_SAMPLE_STREAM = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFaces:
+    """Faces to train on, as plain arrays that travel to workers.
+
+    Attributes:
+        images: uint8 (N, 3, 112, 112), RGB.
+        landmarks: float32 (N, 68, 2), in crop pixels; NaN where a face has none.
+        key: identifies the contents, for caches.
+    """
+
+    images: np.ndarray
+    landmarks: np.ndarray
+    key: str
+
+    def __post_init__(self) -> None:
+        if len(self.images) == 0:
+            raise DataError("the train split holds no faces; prepare the data again or give it more people")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: np.ndarray, mirrored: np.ndarray) -> FaceBatch:
+        """Faces at `indices` (B,), those with `mirrored` (B,) flipped left to right, landmarks included."""
+        images = torch.from_numpy(self.images[indices]).float().div_(127.5).sub_(1)
+        faces = FaceBatch(images, torch.from_numpy(self.landmarks[indices]))
+        flipped, chosen = mirror_faces(faces), torch.from_numpy(mirrored)
+        return FaceBatch(
+            torch.where(chosen[:, None, None, None], flipped.images, faces.images),
+            torch.where(chosen[:, None, None], flipped.landmarks, faces.landmarks),
+        )
+
+
+class Samples(NamedTuple):
+    """What chance decides about B training samples.
+
+    Attributes:
+        indices: int64 (B,), which face.
+        mirrored: bool (B,), whether it is flipped left to right.
+        draws: float32 (B, DRAWS), uniform in [0, 1), for a random view.
+        noise_seeds: int64 (B,), each seeds one noise image.
+    """
+
+    indices: np.ndarray
+    mirrored: np.ndarray
+    draws: np.ndarray
+    noise_seeds: np.ndarray
+
+
+def draw_samples(seed: int, first: int, count: int, faces: int) -> Samples:
+    """Draw the samples with the numbers `first` to `first + count - 1` of a training.
+
+    Sample i is a pure function of (seed, i): batches of any size, on any number of workers, before or after a
+    resumption, see the same faces with the same randomness.
+
+    Args:
+        seed: of the training.
+        first: images seen before this batch, plus its position in the global batch.
+        count: B.
+        faces: N; each epoch shows each face once, in an order of its own.
+    """
+    generators = [_generator(seed, _SAMPLE_STREAM, number) for number in range(first, first + count)]
+    return Samples(
+        indices=np.array([_epoch_order(seed, n // faces, faces)[n % faces] for n in range(first, first + count)]),
+        mirrored=np.array([generator.random() < 0.5 for generator in generators]),
+        draws=np.stack([generator.random(DRAWS, dtype=np.float32) for generator in generators]),
+        noise_seeds=np.array([generator.integers(2**63) for generator in generators]),
+    )
+
+
+def noise_images(seeds: np.ndarray, size: int, device: torch.device | str) -> Tensor:
+    """Standard normal images (B, 3, size, size), each from its own seed, drawn on the device."""
+    generator = torch.Generator(device)
+    return torch.stack(
+        [torch.randn(3, size, size, generator=generator.manual_seed(int(seed)), device=device) for seed in seeds]
+    )
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, faces: int) -> np.ndarray:
+    return _generator(seed, _ORDER_STREAM, epoch).permutation(faces)
+
+
+def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
+    # Philox is counter-based: any sample's stream is reached at once (Salmon 2011).
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, number]))
+
+
+class Batch(NamedTuple):
+    """One worker's part of a global batch, on its device.
+
+    Attributes:
+        originals: (B, 3, 112, 112) in [-1, 1].
+        condition: (B, C, 112, 112) in [-1, 1].
+        samples: where it comes from.
+    """
+
+    originals: Tensor
+    condition: Tensor
+    samples: Samples
+
+
+def make_batch(faces: TrainingFaces, conditioning: Conditioning, samples: Samples) -> Batch:
+    """Assemble the faces and what the generator may see of them, on the CPU."""
+    batch = faces.batch(samples.indices, samples.mirrored)
+    return Batch(batch.images, conditioning(batch), samples)

@@ -1,0 +1,87 @@
+"""The generator: a U-Net for 112 × 112 images."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+GROUP_CHANNELS = 8
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with about eight channels a group: per image, so that no worker depends on another's batch."""
+    groups = max(1, channels // GROUP_CHANNELS)
+    while channels % groups:
+        groups -= 1
+    return nn.GroupNorm(groups, channels)
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with skip connections (Ronneberger 2015; as in pix2pix, Isola 2017).
+
+    112 = 16 × 7, hence four halvings down to 7 × 7. Enlarging is nearest-neighbour followed by a convolution: a
+    transposed convolution leaves a checkerboard (Odena 2016), which an identity loss would gladly exploit. The
+    condition itself is the outermost skip.
+
+    Args:
+        channels: C, of the condition.
+        width: channels of the first level; the inner levels have 2, 4 and 8 times as many.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        sizes = (width, 2 * width, 4 * width, 8 * width)
+        self.down = nn.ModuleList(
+            _Down(before, after, norm=level > 0)
+            for level, (before, after) in enumerate(zip((channels, *sizes[:-1]), sizes, strict=True))
+        )
+        self.middle = _Residual(sizes[-1])
+        innermost_first = (*reversed(sizes), max(8, width // 2))
+        skips = (*reversed(sizes[:-1]), channels)
+        self.up = nn.ModuleList(
+            _Up(before, skip, after)
+            for before, skip, after in zip(innermost_first[:-1], skips, innermost_first[1:], strict=True)
+        )
+        self.out = nn.Conv2d(innermost_first[-1], 3, 3, padding=1)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Map (B, C, 112, 112) to (B, 3, 112, 112) in [-1, 1]."""
+        skips = [condition]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        features = self.middle(skips.pop())
+        for up in self.up:
+            features = up(features, skips.pop())
+        return torch.tanh(self.out(features))
+
+
+class _Down(nn.Module):
+    def __init__(self, before: int, after: int, norm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not norm)
+        self.norm = group_norm(after) if norm else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(features)), 0.2)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = group_norm(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + F.relu(self.norm(self.conv(features)))
+
+
+class _Up(nn.Module):
+    def __init__(self, before: int, skip: int, after: int) -> None:
+        super().__init__()
+        # Narrowed before it is enlarged: the large map is the costly one.
+        self.narrow = nn.Conv2d(before, after, 1)
+        self.conv = nn.Conv2d(after + skip, after, 3, padding=1, bias=False)
+        self.norm = group_norm(after)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        enlarged = F.interpolate(self.narrow(features), scale_factor=2.0, mode="nearest")
+        return F.relu(self.norm(self.conv(torch.cat([enlarged, skip], dim=1))))

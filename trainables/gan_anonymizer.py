@@ -1,0 +1,229 @@
+"""The GAN anonymizer: what it sees, what it is punished for, and how long it trains."""
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from filelock import FileLock
+from pydantic import Field, field_validator
+
+from trainables.anonymizers.generative import GeneratorAnonymizer
+from trainables.conditioning import build_conditioning
+from trainables.gan.data import TrainingFaces
+from trainables.gan.loop import TrainingPlan, is_finished, load_generator, save_generator, train
+from trainables.gan.objective import LossWeights
+from trainables.gan.steps import NetSettings, StepSettings
+from trainables.gan.unet import UNet
+from veil.config import Settings, hash_values
+from veil.errors import ConfigError, DataError
+from veil.interfaces import Anonymizer, TrialContext, TrialOutcome
+from veil.registry import trainables
+from veil.runtime import Runtime, load_weights
+
+if TYPE_CHECKING:
+    from veil.faces.table import FaceTable
+
+_GENERATOR = "generator"
+_TRAINING = "training"
+
+# Shared by all trials of a study, whatever λ they sample: without identity and expression terms.
+_WARM_WEIGHTS = LossWeights(adv=1.0, rec=10.0, id=0.0, expr=0.0)
+
+
+class Weights(Settings):
+    """λ of the four terms; 0 leaves a term out, at no cost."""
+
+    adv: float = Field(1.0, ge=0, allow_inf_nan=False, description="look real")
+    rec: float = Field(10.0, ge=0, allow_inf_nan=False, description="keep the structure (low-pass reconstruction)")
+    id: float = Field(1.0, ge=0, allow_inf_nan=False, description="lose the identity in the proxies' eyes")
+    expr: float = Field(1.0, ge=0, allow_inf_nan=False, description="keep the expression in the teacher's eyes")
+
+
+class GanConfig(Settings):
+    """Settings of one GAN anonymizer; lengths count images, so that batch size and workers leave them alone."""
+
+    conditioning: str = Field("landmarks", description='registered conditioning, or several joined by "+"')
+    weights: Weights = Weights()
+    proxy_transforms: bool = Field(True, description="show the proxies random views instead of the image itself")
+    transform_strength: float = Field(1.0, gt=0, le=2, description="of the random views")
+    id_margin: float = Field(0.0, ge=-1, le=1, description="cosine below which an image counts as another person")
+    expr_temperature: float = Field(2.0, gt=0, description="of the teacher's posteriors in the loss")
+    adversarial: Literal["hinge", "nonsaturating", "lsgan"] = "hinge"
+    rec_size: int = Field(28, ge=1, le=112, description="cells per side at which structure is compared")
+    images: int = Field(2000, ge=1, description="images seen in training, after the warm start")
+    warm_start_images: int = Field(
+        3000, ge=0, description="images seen in the shared pre-training; 0 starts from noise"
+    )
+    batch_size: int = Field(8, ge=1, description="of the global batch, all workers together")
+    generator_width: int = Field(24, ge=8, description="channels of the generator's first level")
+    discriminator_width: int = Field(24, ge=8, description="channels of the discriminator's first level")
+    learning_rate: float = Field(5e-4, gt=0, description="Adam's, of the generator")
+    discriminator_learning_rate: float = Field(5e-4, gt=0, description="Adam's, of the discriminator")
+    r1_gamma: float = Field(1.0, ge=0, description="weight of the R1 penalty")
+    r1_every_steps: int = Field(16, ge=1, description="the penalty is computed every so many steps")
+    ema_half_life_images: float = Field(300.0, ge=0, description="of the averaged generator, which is the one kept")
+    report_every_images: int = Field(200, ge=1)
+    checkpoint_every_images: int = Field(1000, ge=1)
+
+    @field_validator("conditioning")
+    @classmethod
+    def _conditioning_exists(cls, name: str) -> str:
+        try:
+            build_conditioning(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+
+@trainables.register("gan_anonymizer")
+class GanAnonymizer:
+    """Trains a conditional GAN from the study's warm start and returns its averaged generator."""
+
+    family = "gan"
+    needs_faces = True
+    Config = GanConfig
+
+    def run(self, config: GanConfig, context: TrialContext) -> TrialOutcome:
+        """Warm start (or wait for the trial that makes it), train, keep the generator.
+
+        Raises:
+            ConfigError: the batch does not divide among the workers.
+            DataError: there are no faces to train on.
+            DivergedError: a loss was not finite.
+        """
+        if context.faces is None:
+            raise DataError("the GAN anonymizer needs faces to train on; the study has prepared none")
+        faces = training_faces(context.faces)
+        conditioning = build_conditioning(config.conditioning)
+        seconds = {}
+        began = time.perf_counter()
+        start = None
+        if config.warm_start_images > 0:
+            start = _warm_start(config, context, faces)
+            seconds["warm_start"] = time.perf_counter() - began
+            began = time.perf_counter()
+        context.launcher(
+            partial(
+                train,
+                plan=_plan(config, conditioning.channels, context.seed),
+                faces=faces,
+                conditioning=conditioning,
+                load_roles=context.load_roles,
+                folder=context.folder / _TRAINING,
+                cache=context.cache,
+                start=start,
+            )
+        )
+        generator = UNet(conditioning.channels, config.generator_width)
+        load_weights(context.folder / _TRAINING / "ema.safetensors", generator)
+        save_generator(
+            context.folder / _GENERATOR,
+            generator,
+            {
+                "conditioning": config.conditioning,
+                "channels": conditioning.channels,
+                "width": config.generator_width,
+                "config": config.model_dump(mode="json"),
+                "crop_contract": context.faces.contract_hash,
+                "seed": context.seed,
+            },
+        )
+        seconds["train"] = time.perf_counter() - began
+        return TrialOutcome(GeneratorAnonymizer(generator, conditioning), conditioning, seconds=seconds)
+
+    def load(self, config: GanConfig, folder: Path) -> Anonymizer:
+        """Rebuild the anonymizer from the trial's folder.
+
+        Raises:
+            DataError: the folder holds no finished generator.
+        """
+        generator, description = load_generator(folder / _GENERATOR)
+        return GeneratorAnonymizer(generator, build_conditioning(description["conditioning"]))
+
+    def label(self, config: GanConfig) -> str:
+        """For example "landmarks λ_id=1 λ_expr=2"; "plain proxy" marks a loss without random views."""
+        plain = "" if config.proxy_transforms or config.weights.id == 0 else " plain proxy"
+        return f"{config.conditioning} λ_id={config.weights.id:.3g} λ_expr={config.weights.expr:.3g}{plain}"
+
+
+def training_faces(table: "FaceTable") -> TrainingFaces:
+    """The table's faces as plain arrays."""
+    landmarks = np.asarray(table.landmarks68, dtype=np.float32)
+    crops = np.asarray(table.crops)
+    return TrainingFaces(crops, landmarks, key=hash_values([table.data_hash, table.contract_hash, table.image_ids]))
+
+
+def _plan(config: GanConfig, channels: int, seed: int) -> TrainingPlan:
+    return TrainingPlan(
+        nets=NetSettings(
+            channels=channels,
+            generator_width=config.generator_width,
+            discriminator_width=config.discriminator_width,
+            generator_rate=config.learning_rate,
+            discriminator_rate=config.discriminator_learning_rate,
+            ema_half_life_images=config.ema_half_life_images,
+            seed=seed,
+        ),
+        step=StepSettings(
+            weights=LossWeights(**config.weights.model_dump()),
+            adversarial=config.adversarial,
+            r1_gamma=config.r1_gamma,
+            r1_every_steps=config.r1_every_steps,
+            rec_size=config.rec_size,
+            id_margin=config.id_margin,
+            transform_strength=config.transform_strength if config.proxy_transforms else 0.0,
+            expr_temperature=config.expr_temperature,
+        ),
+        images=config.images,
+        batch_size=config.batch_size,
+        report_every_images=config.report_every_images,
+        checkpoint_every_images=config.checkpoint_every_images,
+        seed=seed,
+    )
+
+
+def _warm_start(config: GanConfig, context: TrialContext, faces: TrainingFaces) -> Path:
+    """Pre-train once per conditioning and architecture; a trial that needs one in the making waits for it.
+
+    Returns:
+        Folder of the three nets.
+    """
+    conditioning = build_conditioning(config.conditioning)
+    # Seed 0: trials of any seed share it. Only what shapes the pre-training is in the key.
+    plan = replace(_plan(config, conditioning.channels, seed=0), images=config.warm_start_images)
+    plan = replace(plan, step=replace(plan.step, weights=_WARM_WEIGHTS))
+    relevant = {
+        "conditioning": config.conditioning,
+        "faces": faces.key,
+        **config.model_dump(
+            mode="json",
+            include={
+                "adversarial", "rec_size", "warm_start_images", "batch_size", "generator_width", "discriminator_width",
+                "learning_rate", "discriminator_learning_rate", "r1_gamma", "r1_every_steps", "ema_half_life_images",
+            },
+        ),
+    }  # fmt: skip
+    folder = context.cache / f"warm_start-{hash_values(relevant)}"
+    context.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not is_finished(folder):
+            context.launcher(
+                partial(
+                    _quiet_train,
+                    plan=plan,
+                    faces=faces,
+                    conditioning=conditioning,
+                    load_roles=context.load_roles,
+                    folder=folder,
+                    cache=context.cache,
+                )
+            )
+    return folder
+
+
+def _quiet_train(runtime: Runtime, **arguments: object) -> None:
+    """Train without reporting: the trial's progress starts after the warm start."""
+    train(runtime.quiet(), **arguments)  # type: ignore[arg-type]
