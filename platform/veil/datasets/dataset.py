@@ -1,0 +1,158 @@
+"""What every dataset reader returns, and the checks that all datasets pass before any face is looked for."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from veil.errors import DataError
+
+SHOWN = 5
+"""How many offenders an error message lists."""
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One file of a dataset.
+
+    Attributes:
+        image_id: unique in the dataset, for example "s1/10".
+        identity: who is shown.
+        path: where the file is, for people; a member of an archive is "archive.zip!member".
+        read: returns the bytes of the file.
+        expression: its label, one of `veil.interfaces.EXPRESSIONS`; None where the dataset has none.
+    """
+
+    image_id: str
+    identity: str
+    path: str
+    read: Callable[[], bytes] = field(repr=False)
+    expression: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Files of faces and who they show.
+
+    Attributes:
+        name: registered name.
+        images: sorted by image id.
+        fingerprint: changes whenever the files change; cheap to compute.
+    """
+
+    name: str
+    images: tuple[SourceImage, ...]
+    fingerprint: str
+
+    @property
+    def identities(self) -> list[str]:
+        """All people, sorted."""
+        return sorted({image.identity for image in self.images})
+
+
+def make_dataset(name: str, images: Sequence[SourceImage], fingerprint: str, where: str) -> Dataset:
+    """Check what can be checked without opening a file, and sort.
+
+    Args:
+        name: registered name of the dataset.
+        images: in any order.
+        fingerprint: see Dataset.
+        where: folder or archive, for messages.
+
+    Raises:
+        DataError: there are no images, or a person has a single one.
+    """
+    if not images:
+        raise DataError(f"{where}: no images found; setting 'data.root' must name a folder or archive with images")
+    counts = Counter(image.identity for image in images)
+    singles = sorted(identity for identity, count in counts.items() if count < 2)
+    if singles:
+        raise DataError(
+            f"{where}: {len(singles)} of {len(counts)} people have a single image ({shorten(singles)}); a person needs "
+            "at least 2 images to be compared with themselves: add images or take these people out of 'data.root'"
+        )
+    return Dataset(name, tuple(sorted(images, key=lambda image: image.image_id)), fingerprint)
+
+
+def decode_image(content: bytes) -> np.ndarray | None:
+    """Decode any common image format to uint8 (H, W, 3) in OpenCV's BGR order, upright as EXIF says.
+
+    Returns:
+        None if `content` is not an image; grey images get three equal channels.
+    """
+    if not content:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # some decoders raise where others return None
+        return None
+
+
+def check_images(images: Iterable[SourceImage], where: str) -> dict[str, str]:
+    """Open every file once, so that a bad one is reported at the start and together with all others.
+
+    Returns:
+        SHA-256 of each file by image id.
+
+    Raises:
+        DataError: files cannot be read or are not images, or one file shows two people.
+    """
+    hashes: dict[str, str] = {}
+    unusable: list[str] = []
+    people_by_hash: dict[str, set[str]] = defaultdict(set)
+    total = 0
+    for image in images:
+        total += 1
+        try:
+            content = image.read()
+        except OSError as error:
+            unusable.append(f"{image.path} ({error.strerror or error})")
+            continue
+        if decode_image(content) is None:
+            unusable.append(f"{image.path} ({len(content)} bytes, not an image)")
+            continue
+        hashes[image.image_id] = hashlib.sha256(content).hexdigest()
+        people_by_hash[hashes[image.image_id]].add(image.identity)
+    if unusable:
+        raise DataError(
+            f"{where}: {len(unusable)} of {total} files cannot be read as images: {shorten(unusable)}; "
+            "repair them or take them out of 'data.root'"
+        )
+    shared = [" and ".join(sorted(people)) for people in people_by_hash.values() if len(people) > 1]
+    if shared:
+        raise DataError(
+            f"{where}: {len(shared)} files show up under several people ({shorten(sorted(shared))}); "
+            "such people cannot be kept apart: remove the copies from 'data.root'"
+        )
+    return hashes
+
+
+def require_folder(root: Path) -> None:
+    """Raise a DataError that says what is wrong with a folder, if anything."""
+    if not root.exists():
+        raise DataError(f"{root} does not exist; set 'data.root' to the dataset's folder")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, expected a folder with one folder per person; change 'data.root'")
+
+
+def fingerprint_files(paths: Iterable[Path], root: Path) -> str:
+    """SHA-256 over name, size and time of change of files: notices edits without reading the content."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        stat = path.stat()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def shorten(items: Sequence[str]) -> str:
+    """Join the first few items.
+
+    >>> shorten(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    more = len(items) - SHOWN
+    return ", ".join(items[:SHOWN]) + (f" and {more} more" if more > 0 else "")

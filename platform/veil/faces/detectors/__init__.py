@@ -1,0 +1,1 @@
+"""Face detectors, one file each; each registers `() -> Detector` under its name."""
