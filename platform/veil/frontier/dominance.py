@@ -31,7 +31,10 @@ def non_dominated(losses: np.ndarray) -> np.ndarray:
     check_no_nan(losses)
     if len(losses) == 0:
         return np.zeros(0, dtype=bool)
-    return np.asarray(moocore.is_nondominated(losses, keep_weakly=True), dtype=bool)
+    # Dominance only asks for the order within each column, so ranks do as well as values; moocore 0.3 misjudges
+    # infinite values in four and more columns.
+    ranks = np.column_stack([np.unique(column, return_inverse=True)[1] for column in losses.T]).astype(np.float64)
+    return np.asarray(moocore.is_nondominated(ranks, keep_weakly=True), dtype=bool)
 
 
 def check_no_nan(losses: np.ndarray) -> None:
