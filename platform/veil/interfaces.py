@@ -3,10 +3,10 @@
 Shapes: B images, N images of a set, 3 channels RGB, H = W = 112, D embedding size, K expression classes, P pairs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from veil.config import Settings
 
 if TYPE_CHECKING:
     import torch
+    from optuna import Trial
     from torch import Tensor, nn
 
     from veil.faces.table import FaceTable
@@ -129,6 +130,8 @@ class Comparisons:
         scores: float (P,).
         gallery_identities, probe_identities: int (P,); equal for genuine pairs.
         gallery_sources, probe_sources: int (P,); never equal within a pair.
+        exchangeable: side whose identity labels chance would deal out anew, which is the side of the anonymized images;
+            "both" where one set of images is compared with itself.
         diagnostics: what the attacker says of itself, for example its training accuracy.
     """
 
@@ -138,6 +141,7 @@ class Comparisons:
     probe_identities: np.ndarray
     gallery_sources: np.ndarray
     probe_sources: np.ndarray
+    exchangeable: Literal["gallery", "probe", "both"] = "probe"
     diagnostics: dict[str, float] = field(default_factory=dict)
 
 
@@ -240,4 +244,34 @@ class Trainable(Protocol):
 
     def label(self, config: Any) -> str:
         """Short name of a configuration for tables and plots, for example "pixels λ_id=6" or "blur 31"."""
+        ...
+
+
+class Anchor(NamedTuple):
+    """A configuration that a study tries before the sampler chooses, such as a baseline.
+
+    Attributes:
+        trainable: registered trainable.
+        params: fixed values by the names that the space suggests them under.
+    """
+
+    trainable: str
+    params: dict[str, Any]
+
+
+class SearchSpace(Protocol):
+    """What a study explores, written define-by-run.
+
+    Attributes:
+        trainables: every trainable that a trial of this space can run; the first is the one that is sampled.
+    """
+
+    trainables: ClassVar[tuple[str, ...]]
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Configurations tried first, in order."""
+        ...
+
+    def suggest(self, trial: "Trial", trainable: str) -> dict[str, Any]:
+        """Return nested settings of `trainable`, each sampled value asked of `trial`."""
         ...

@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from veil.errors import ConfigError, nearest
@@ -26,6 +27,21 @@ def discover_plugin_packages() -> None:
     """Import every package that an installed distribution names under the `veil.plugins` entry point."""
     for entry_point in entry_points(group=PLUGIN_GROUP):
         import_submodules(entry_point.value)
+
+
+def find_preset(name: str) -> Path:
+    """Study file `<name>.yaml` that lies in a plug-in package.
+
+    Raises:
+        ConfigError: no plug-in package has a preset of that name; the nearest is named.
+    """
+    presets: dict[str, Path] = {}
+    for entry_point in entry_points(group=PLUGIN_GROUP):
+        for folder in importlib.import_module(entry_point.value).__path__:
+            presets |= {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
+    if name not in presets:
+        raise ConfigError(f"unknown preset {name!r}; {nearest(name, presets)}; give a file of your own with --config")
+    return presets[name]
 
 
 class Registry(Generic[T]):

@@ -1,0 +1,221 @@
+"""The command line: one command a step, from faces to a registered operating point."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from veil import __version__
+from veil.config import StudyConfig, load_study_config
+from veil.errors import ConfigError, VeilError
+from veil.registry import find_preset
+from veil.study import StudyFolder, frontier_point
+
+EXIT_ERROR = 2
+EXIT_TRIALS_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="How much privacy a face anonymizer really buys, and what it costs in facial expression.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+errors = Console(stderr=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Study file (YAML).")]
+PresetOption = Annotated[str, typer.Option("--preset", help="Study that ships with Veil, used without --config.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting, for example search.trials=40.")]
+StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+RootOption = Annotated[Path, typer.Option("--root", help="Folder that holds the studies.")]
+DEFAULT_ROOT = Path("studies")
+
+
+def _load(config: Path | None, preset: str, overrides: list[str] | None) -> StudyConfig:
+    return load_study_config(config or find_preset(preset), overrides or [])
+
+
+@app.command()
+def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing.")] = False) -> None:
+    """Show each asset: where it comes from, whether it is there, and its licence."""
+    from veil.assets import fetch as fetch_asset
+    from veil.assets import statuses
+
+    failed: list[str] = []
+    if fetch:
+        for status in statuses():
+            if not status.present:
+                console.print(f"fetching {status.name} …")
+                try:
+                    fetch_asset(status.name)
+                except VeilError as error:
+                    failed.append(str(error))
+    table = Table("asset", "", "size", "where", "licence", title=f"Veil {__version__}", title_justify="left")
+    for status in statuses():
+        mark = "[green]here[/green]" if status.present else "[yellow]missing[/yellow]"
+        table.add_row(status.name, mark, f"{status.size_bytes / 1e6:.1f} MB", str(status.where), status.licence)
+    console.print(table)
+    for message in failed:
+        errors.print(f"[red]error[/red]: {message}")
+    if failed:
+        raise typer.Exit(EXIT_ERROR)
+
+
+@app.command()
+def prepare(config: ConfigOption = None, preset: PresetOption = "smoke", set_: SetOption = None) -> None:
+    """Find, align and measure the faces of a study; a second run finds them ready."""
+    from veil.faces.table import FaceTable
+    from veil.sweep.driver import prepare_with_bar
+
+    path = prepare_with_bar(_load(config, preset, set_), console)
+    faces = FaceTable.load(path)
+    table = Table("split", "people", "faces", "undetected", title="prepared faces", title_justify="left")
+    for name in ("train", "attacker", "search", "sealed"):
+        part = faces.split(name)
+        table.add_row(name, str(len(set(part.identities))), str(len(part)), str(part.undetected))
+    console.print(table)
+    console.print(f"{path}\ndata {faces.data_hash}, crop contract {faces.contract_hash}", style="dim", highlight=False)
+
+
+@app.command()
+def sweep(
+    config: ConfigOption = None,
+    preset: PresetOption = "smoke",
+    set_: SetOption = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; `auto` on its head node.")] = None,
+) -> None:
+    """Run a study: train, attack and score every trial. A study that exists already is continued."""
+    _run(_load(config, preset, set_), address)
+
+
+@app.command()
+def resume(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    trials: Annotated[int | None, typer.Option(help="New total number of trials.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+) -> None:
+    """Continue a study that was stopped or killed: no finished trial is lost, none runs twice."""
+    config = StudyFolder(root / study).config()
+    if trials is not None:
+        search = config.search.model_copy(update={"trials": trials})
+        config = config.model_copy(update={"search": search})
+    _run(config, address)
+
+
+def _run(config: StudyConfig, address: str | None) -> None:
+    from veil.sweep.driver import run_study
+
+    result = run_study(config, console, address)
+    _show_frontier(config)
+    _show_times(result.records, result.seconds)
+    folder = StudyFolder(config.folder)
+    console.print(f"\nfrontier page   {folder.page_path}\nMLflow          veil ui --root {config.root}", highlight=False)
+    if result.remaining:
+        console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    failed = [record for record in result.records if record.state == "failed"]
+    if failed:
+        errors.print(f"[red]error[/red]: {len(failed)} trials failed: {failed[0].reason}")
+        raise typer.Exit(EXIT_TRIALS_FAILED)
+
+
+def _show_frontier(config: StudyConfig) -> None:
+    from veil.frontier.hypervolume import frontier_hypervolume
+    from veil.frontier.table import frontier_table
+    from veil.objectives import get_objective
+
+    objectives = [get_objective(name) for name in config.search.objectives]
+    points = [frontier_point(record) for record in StudyFolder(config.folder).records()]
+    console.print()
+    console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
+    volume = frontier_hypervolume(points, objectives)
+    reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
+    console.print(f"hypervolume {volume:.3f} (reference point: {reference})", highlight=False)
+
+
+def _show_times(records: list, seconds: dict[str, float]) -> None:
+    parts: dict[str, float] = {}
+    for record in records:
+        for part, value in record.seconds.items():
+            parts[part] = parts.get(part, 0.0) + value
+    table = Table("where time went", "seconds", title_justify="left", show_edge=False)
+    for part, value in seconds.items():
+        table.add_row(f"{part} (wall)", f"{value:.0f}")
+    for part, value in sorted(parts.items(), key=lambda item: -item[1]):
+        table.add_row(f"{part} (summed over trials)", f"{value:.0f}")
+    console.print(table)
+    peak = max((record.peak_memory_bytes for record in records), default=0)
+    if peak:
+        console.print(f"largest trial process: {peak / 1e9:.1f} GB", highlight=False)
+
+
+@app.command()
+def frontier(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Print the frontier with intervals and write its interactive page."""
+    from veil.frontier.page import write_page
+    from veil.objectives import get_objective
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    points = [frontier_point(record) for record in folder.records()]
+    if not points:
+        raise ConfigError(f"the study {study!r} has no finished trial yet; run `veil resume {study} --root {root}`")
+    _show_frontier(config)
+    write_page(folder.page_path, points, config.study, [get_objective(name) for name in config.search.objectives])
+    console.print(f"frontier page   {folder.page_path}", highlight=False)
+    if open_page:
+        typer.launch(folder.page_path.resolve().as_uri())
+
+
+@app.command()
+def pick(
+    study: Annotated[str, typer.Argument(help="Name of the study.")] = "smoke",
+    root: RootOption = DEFAULT_ROOT,
+    max_leak: Annotated[float | None, typer.Option(help="Largest leak allowed, 0 to 1.")] = None,
+    min_utility: Annotated[float | None, typer.Option(help="Smallest utility allowed, 0 to 1.")] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="Take the knee of the frontier.")] = False,
+    trial: Annotated[int | None, typer.Option(help="Take this trial.")] = None,
+    register: Annotated[str | None, typer.Option(help="NAME@ALIAS in the model registry.")] = None,
+) -> None:
+    """Choose an operating point, rescore it on sealed people with the report recognizer, and register it."""
+    from veil.picking import Budget, pick_point
+
+    pick_point(StudyFolder(root / study), Budget(max_leak, min_utility, knee, trial), register, console)
+
+
+@app.command()
+def ui(
+    root: RootOption = DEFAULT_ROOT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 5000,
+) -> None:
+    """Open the MLflow pages of all studies in a folder, on this machine only."""
+    from veil.tracking.server import serve
+
+    raise typer.Exit(serve(root, port, console))
+
+
+def main() -> None:
+    """Run the command line; every known error is one message and a non-zero exit status."""
+    try:
+        app()
+    except VeilError as error:
+        errors.print(f"[bold red]{type(error).__name__}[/bold red]: ", end="")
+        errors.print(str(error), markup=False, highlight=False)
+        # Ray's threads may still be alive; nothing of theirs is worth waiting for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

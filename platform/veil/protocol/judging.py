@@ -1,0 +1,34 @@
+"""From a study's configuration to its judge: which models score which people."""
+
+from pathlib import Path
+from typing import Literal
+
+from veil.config import StudyConfig
+from veil.expression import load_expression_net
+from veil.faces.table import FaceTable
+from veil.protocol.evaluation import Judge
+from veil.recognizers import load_recognizer
+
+
+def open_judge(
+    config: StudyConfig, faces: FaceTable, target_split: Literal["search", "sealed"], cache: Path
+) -> Judge:
+    """The judge of a study's trials ("search") or of its picked points ("sealed").
+
+    The search people are scored by the search recognizers, the sealed people by the report recognizers; neither ever
+    holds a role in training.
+
+    Raises:
+        ProtocolError: a model holds two roles.
+        AssetError: a model's weights cannot be had.
+    """
+    names = config.roles.search if target_split == "search" else config.roles.report
+    return Judge(
+        suite=config.suite,
+        recognizers={name: load_recognizer(name) for name in names},
+        evaluator=load_expression_net(config.roles.evaluator),
+        faces=faces,
+        target_split=target_split,
+        cache=cache,
+        proxies={name: load_recognizer(name) for name in config.roles.proxies},
+    )

@@ -1,0 +1,260 @@
+"""The study folder: manifest, trial records and artifacts on disk, readable without Ray, Optuna or MLflow."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from filelock import FileLock, Timeout
+from pydantic import Field
+
+from veil.config import Settings, StudyConfig
+from veil.errors import ConfigError, ProtocolError, VeilError, nearest
+from veil.frontier.points import FrontierPoint
+from veil.protocol.score import Estimate, TrialScore
+
+TrialState = Literal["valid", "invalid", "diverged", "failed"]
+
+
+class Manifest(Settings):
+    """What must not change within a study.
+
+    Attributes:
+        space: registered search space.
+        suite_hash: attack suite with the models that score.
+        data_hash: contents of the prepared faces; None for studies without faces.
+        contract_hash: crop contract; None for studies without faces.
+        objectives: names in order.
+    """
+
+    space: str
+    suite_hash: str
+    data_hash: str | None
+    contract_hash: str | None
+    objectives: tuple[str, ...]
+
+
+class TrialRecord(Settings):
+    """One finished trial, written once by the process that ran it.
+
+    Attributes:
+        number: number of the trial in the study.
+        state: "valid" trials have objectives; every other state has a reason instead.
+        trainable, family, label: which method this is.
+        params: the trainable's resolved settings.
+        seed: seed of the trial.
+        objectives: estimates by objective name; empty unless valid.
+        synthetic: whether the values come from a problem without faces.
+        score: the whole score card, where the protocol judged the trial.
+        reason: why the trial is not valid.
+        seconds: wall time by part.
+        peak_memory_bytes: largest resident size of the trial's process so far.
+    """
+
+    number: int
+    state: TrialState
+    trainable: str
+    family: str
+    label: str
+    params: dict[str, Any] = {}
+    seed: int = 0
+    objectives: dict[str, Estimate] = {}
+    synthetic: bool = False
+    score: TrialScore | None = None
+    reason: str | None = None
+    seconds: dict[str, float] = {}
+    peak_memory_bytes: int = Field(0, ge=0)
+
+
+class StudyFolder:
+    """Paths and records of one study."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The study's configuration as it was resolved."""
+        return self.path / "study.yaml"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The hashes that must not change."""
+        return self.path / "manifest.json"
+
+    @property
+    def cache(self) -> Path:
+        """Files that the study's trials share."""
+        return self.path / "cache"
+
+    @property
+    def optuna_path(self) -> Path:
+        """Optuna's database."""
+        return self.path / "optuna.db"
+
+    @property
+    def page_path(self) -> Path:
+        """The frontier page."""
+        return self.path / "frontier.html"
+
+    def trial(self, number: int) -> Path:
+        """Folder of one trial."""
+        return self.path / "trials" / f"{number:05d}"
+
+    def create(self, config: StudyConfig, manifest: Manifest) -> None:
+        """Make the folder, or check that an existing one holds the same study.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+            ProtocolError: the name is taken by a study with another suite, data, contract, space or objectives.
+        """
+        if self.manifest_path.exists():
+            self._check_same(manifest)
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            write_text_atomically(self.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            write_text_atomically(self.manifest_path, manifest.model_dump_json(indent=2))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the study folder {self.path}: {error.strerror}; choose another `root` (--set root=FOLDER)"
+            ) from None
+
+    def _check_same(self, manifest: Manifest) -> None:
+        existing = self.manifest()
+        changed = [
+            f"{field}: {getattr(existing, field)} there, {getattr(manifest, field)} now"
+            for field in Manifest.model_fields
+            if getattr(existing, field) != getattr(manifest, field)
+        ]
+        if changed:
+            raise ProtocolError(
+                f"the study {self.name!r} in {self.path} was made under other conditions ({'; '.join(changed)}); "
+                "its scores would not compare: choose another name (--set study=NAME)"
+            )
+
+    def manifest(self) -> Manifest:
+        """Read the manifest."""
+        return Manifest.parse(_read_json(self.manifest_path), where=str(self.manifest_path))
+
+    def config(self) -> StudyConfig:
+        """Read the configuration, with the folder it lies in as its root.
+
+        Raises:
+            ConfigError: there is no such study; the nearest one is named.
+        """
+        if not self.config_path.exists():
+            siblings = [path.parent.name for path in self.path.parent.glob("*/study.yaml")]
+            raise ConfigError(f"no study {self.name!r} in {self.path.parent}; {nearest(self.name, siblings)}")
+        values = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+        values["root"] = str(self.path.parent)
+        return StudyConfig.parse(values, where=str(self.config_path))
+
+    def record_path(self, number: int) -> Path:
+        """Where a trial's record lies once it is finished."""
+        return self.trial(number) / "record.json"
+
+    def record(self, number: int) -> TrialRecord | None:
+        """Record of a finished trial, None if it has not finished."""
+        path = self.record_path(number)
+        return TrialRecord.parse(_read_json(path), where=str(path)) if path.exists() else None
+
+    def write_record(self, record: TrialRecord) -> None:
+        """Publish a finished trial; a record appears whole or not at all."""
+        self.trial(record.number).mkdir(parents=True, exist_ok=True)
+        write_text_atomically(self.record_path(record.number), record.model_dump_json(indent=2))
+
+    def note_attempt(self, number: int) -> None:
+        """Write down that a process starts working on a trial."""
+        with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"started": time.time(), "process": os.getpid()}) + "\n")
+
+    def attempts(self, number: int) -> int:
+        """How many processes have worked on a trial."""
+        path = self.trial(number) / "attempts.jsonl"
+        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+    def records(self) -> list[TrialRecord]:
+        """Records of all finished trials, in order of their numbers."""
+        paths = sorted(self.path.glob("trials/*/record.json"))
+        return [TrialRecord.parse(_read_json(path), where=str(path)) for path in paths]
+
+    @contextmanager
+    def driver_lock(self) -> Iterator[None]:
+        """Hold the study for one driver.
+
+        Raises:
+            ConfigError: another driver is running this study.
+        """
+        with _exclusive(self.path / "driver.lock", f"the study {self.name!r} is being run by another process", 0):
+            yield
+
+    @contextmanager
+    def trial_lock(self, number: int) -> Iterator[None]:
+        """Hold one trial, so that a process that outlived its driver never works on it beside a new one."""
+        self.trial(number).mkdir(parents=True, exist_ok=True)
+        message = f"trial {number} of study {self.name!r} is still being run by a process of an earlier driver"
+        with _exclusive(self.trial(number) / "trial.lock", message, 120):
+            yield
+
+
+@contextmanager
+def _exclusive(path: Path, message: str, timeout_seconds: float) -> Iterator[None]:
+    lock = FileLock(path, timeout=timeout_seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"{message} (lock {path}); stop that process first") from None
+    except OSError as error:
+        raise ConfigError(f"cannot lock {path}: {error.strerror}; choose another `root`") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or the one before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VeilError(f"cannot read {path}: {error}; the study folder is damaged") from None
+    if not isinstance(values, dict):
+        raise VeilError(f"{path} holds {type(values).__name__}, expected an object; the study folder is damaged")
+    return values
+
+
+def frontier_point(record: TrialRecord) -> FrontierPoint:
+    """The record as a point for tables, pages and selection."""
+    conditioning = record.params.get("conditioning")
+    return FrontierPoint(
+        trial=record.number,
+        label=record.label,
+        family=record.family,
+        trainable=record.trainable,
+        conditioning=conditioning if isinstance(conditioning, str) else None,
+        valid=record.state == "valid",
+        reason=record.reason,
+        synthetic=record.synthetic,
+        objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},
+        extras=_extras(record.score) if record.score is not None else {},
+        strongest=record.score.strongest if record.score is not None else None,
+    )
+
+
+def _extras(score: TrialScore) -> Mapping[str, float]:
+    raise AssertionError

@@ -1,0 +1,1 @@
+"""Running a study: the only place that knows Ray and Optuna."""

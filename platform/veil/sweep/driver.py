@@ -1,0 +1,248 @@
+"""The driver: prepares, starts or continues a study, and leaves records, runs and a frontier page."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.tune import Callback as TuneCallback
+from rich.console import Console
+from rich.progress import Progress
+
+from veil.assets import cache_folder
+from veil.config import StudyConfig, hash_values
+from veil.errors import ConfigError, TrackingError
+from veil.faces.prepare import prepare
+from veil.faces.table import FaceTable
+from veil.frontier.hypervolume import frontier_hypervolume
+from veil.frontier.page import write_page
+from veil.interfaces import SearchSpace
+from veil.objectives import Objective, get_objective
+from veil.protocol.judging import suite_identity
+from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point
+from veil.sweep.progress import SweepProgress
+from veil.sweep.search import NUMBER_KEY, StudySearch
+from veil.sweep.space import check_space, load_trainable
+from veil.sweep.storage import finished_count, open_study
+from veil.sweep.trial import FINISHED, PROGRESS_IMAGES, StudyPaths, run_trial
+from veil.tracking import Tracker
+
+OBJECT_STORE_BYTES = 200 * 1024**2
+WORKER_DEATHS_TOLERATED = 2
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How a sweep ended.
+
+    Attributes:
+        records: every finished trial of the study.
+        remaining: trials that the study still lacks, because the sweep was interrupted.
+        seconds: wall time by part.
+    """
+
+    records: list[TrialRecord]
+    remaining: int
+    seconds: dict[str, float]
+
+
+def run_study(config: StudyConfig, console: Console, address: str | None = None) -> SweepResult:
+    """Start the study, or continue it if its folder exists: no finished trial is lost, none runs twice.
+
+    Args:
+        config: the study.
+        console: where progress goes.
+        address: Ray cluster to join ("auto" on its head); None starts Ray on this machine alone.
+
+    Raises:
+        VeilError: a setting, the data or an asset cannot be used; nothing was started.
+        TrackingError: the tracking store failed; finished trials are safe and `veil resume` mirrors them.
+    """
+    started = time.perf_counter()
+    space = check_space(config.search)
+    faces = _prepared_faces(config, space, console)
+    folder = StudyFolder(config.folder)
+    folder.create(config, manifest := _manifest(config, faces))
+    prepared = time.perf_counter()
+    with folder.driver_lock():
+        tracker = Tracker(config, manifest)
+        study = open_study(folder, config.search, space)
+        search = StudySearch(study, folder, config.search, space)
+        _mirror_missing(tracker, folder)
+        missing = config.search.trials - finished_count(study)
+        if missing > 0:
+            with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
+                mirror = _Mirror(tracker, folder, progress)
+                _run_trials(config, folder, faces, search, missing, mirror, address)
+            _mirror_missing(tracker, folder)
+        swept = time.perf_counter()
+        result = SweepResult(
+            records=folder.records(),
+            remaining=max(config.search.trials - finished_count(study), 0),
+            seconds={"prepare": prepared - started, "sweep": swept - prepared},
+        )
+        _close(config, folder, tracker, result)
+    return result
+
+
+def _prepared_faces(config: StudyConfig, space: SearchSpace, console: Console) -> Path | None:
+    if not any(load_trainable(name).needs_faces for name in space.trainables):
+        return None
+    return prepare_with_bar(config, console)
+
+
+def prepare_with_bar(config: StudyConfig, console: Console) -> Path:
+    """Prepare the study's faces with a progress bar; a second call finds them ready."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("preparing faces", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return prepare(config.data, cache_folder(), progress=show)
+
+
+def _manifest(config: StudyConfig, faces: Path | None) -> Manifest:
+    table = FaceTable.load(faces) if faces is not None else None
+    suite = suite_identity(config) if table is not None else hash_values(config.suite.model_dump(mode="json"))
+    return Manifest(
+        space=config.search.space,
+        suite_hash=suite,
+        data_hash=table.data_hash if table is not None else None,
+        contract_hash=table.contract_hash if table is not None else None,
+        objectives=config.search.objectives,
+    )
+
+
+def _mirror_missing(tracker: Tracker, folder: StudyFolder) -> None:
+    known = tracker.mirrored()
+    for record in folder.records():
+        if known.get(record.number, "RUNNING") == "RUNNING":
+            tracker.log_trial(record, folder)
+
+
+def _run_trials(
+    config: StudyConfig,
+    folder: StudyFolder,
+    faces: Path | None,
+    search: StudySearch,
+    count: int,
+    mirror: "_Mirror",
+    address: str | None,
+) -> None:
+    _start_ray(config, address)
+    try:
+        paths = StudyPaths(folder=folder.path.resolve(), faces=faces.resolve() if faces is not None else None)
+        tuner = tune.Tuner(
+            tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                num_samples=count,
+                max_concurrent_trials=config.search.max_concurrent_trials,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str((folder.path / "ray").resolve()),
+                callbacks=[mirror],
+                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS_TOLERATED),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    finally:
+        ray.shutdown()
+
+
+def _start_ray(config: StudyConfig, address: str | None) -> None:
+    # Veil shows its own progress, keeps its own records, and is continued from them: Tune need not.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    if address is not None:
+        ray.init(address=address, **common)
+        return
+    needed = config.search.cpus_per_trial * config.search.workers_per_trial
+    available = os.cpu_count() or 1
+    if needed > available:
+        raise ConfigError(
+            f"a trial needs {needed} CPU cores (search.cpus_per_trial × search.workers_per_trial), "
+            f"this machine has {available}; lower one of them"
+        )
+    ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **common)
+
+
+def _trial_resources(config: StudyConfig) -> dict[str, float]:
+    if config.search.workers_per_trial > 1:
+        return {"CPU": 0.01}  # The workers hold the resources; Tune refuses exactly 0.
+    return {"CPU": config.search.cpus_per_trial, "GPU": config.search.gpus_per_trial}
+
+
+def _close(config: StudyConfig, folder: StudyFolder, tracker: Tracker, result: SweepResult) -> None:
+    write_frontier(config, folder, result.records)
+    metrics = {"trials/finished": len(result.records)} | {f"seconds/{part}": s for part, s in result.seconds.items()}
+    points = [frontier_point(record) for record in result.records]
+    metrics["frontier/hypervolume"] = frontier_hypervolume(points, study_objectives(config))
+    tracker.close_sweep(folder.page_path, metrics, finished=result.remaining == 0)
+
+
+def write_frontier(config: StudyConfig, folder: StudyFolder, records: list[TrialRecord]) -> Path:
+    """Write the study's frontier page from its records."""
+    points = [frontier_point(record) for record in records]
+    write_page(folder.page_path, points, config.study, study_objectives(config))
+    return folder.page_path
+
+
+def study_objectives(config: StudyConfig) -> list[Objective]:
+    """Objectives of a study, in order."""
+    return [get_objective(name) for name in config.search.objectives]
+
+
+class _Mirror(TuneCallback):
+    """Mirrors what Tune's trials report to MLflow and to the screen.
+
+    A tracking failure must not end a sweep that is computing. What was not mirrored is on disk: it is mirrored when
+    the trials have ended, and the sweep fails only if the store is still away then.
+    """
+
+    def __init__(self, tracker: Tracker, folder: StudyFolder, progress: SweepProgress) -> None:
+        self._tracker = tracker
+        self._folder = folder
+        self._progress = progress
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: Mapping[str, Any], **info: Any) -> None:
+        """Losses of a running trial."""
+        if result.get(FINISHED) or PROGRESS_IMAGES not in result:
+            return
+        number = trial.config[NUMBER_KEY]
+        self._progress.trained(number, int(result[PROGRESS_IMAGES]))
+        losses = {key: value for key, value in result.items() if key.startswith(("loss/", "progress/", "train/"))}
+        self._attempt(lambda: self._tracker.log_progress(number, losses))
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's process has ended in good order."""
+        self._mirror(trial)
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's process has died for good."""
+        self._mirror(trial)
+
+    def _mirror(self, trial: Any) -> None:
+        record = self._folder.record(trial.config[NUMBER_KEY])
+        if record is not None:
+            self._progress.finished(record)
+            self._attempt(lambda: self._tracker.log_trial(record, self._folder))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except TrackingError as error:
+            self._progress.warn(f"{error} (the sweep goes on)")

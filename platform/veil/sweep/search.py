@@ -1,0 +1,93 @@
+"""Tune's searcher over a stored Optuna study that survives its driver."""
+
+from typing import Any
+
+import optuna
+from ray.tune.search.optuna import OptunaSearch
+
+from veil.config import SearchConfig
+from veil.interfaces import SearchSpace
+from veil.objectives import get_objective
+from veil.study import StudyFolder, TrialRecord
+from veil.sweep.space import load_trainable, resolve_settings, sample_settings
+from veil.sweep.storage import interrupted_trials, tell
+
+NUMBER_KEY = "number"
+
+
+class StudySearch(OptunaSearch):
+    """OptunaSearch whose truth is the study's database and the trial records, not Tune's pickles.
+
+    It first hands out the trials an earlier driver left unfinished, under their own numbers, then asks the sampler.
+    A trial is told COMPLETE only with valid objectives; OptunaSearch would tell the last partial values.
+    """
+
+    def __init__(self, study: optuna.Study, folder: StudyFolder, search: SearchConfig, space: SearchSpace) -> None:
+        directions = [get_objective(name).direction for name in search.objectives]
+        super().__init__(
+            space=None,
+            metric=list(search.objectives),
+            mode=["min" if direction == "minimize" else "max" for direction in directions],
+        )
+        self._study = study
+        self._folder = folder
+        self._search = search
+        self._trial_space = space
+        self._interrupted = interrupted_trials(study, folder)
+        self._asked: dict[str, optuna.Trial] = {}
+
+    @property
+    def interrupted_count(self) -> int:
+        """Trials left to be continued."""
+        return len(self._interrupted)
+
+    def set_search_properties(self, metric: Any, mode: Any, config: dict, **spec: Any) -> bool:
+        """Accept Tune's settings; the space is already known."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Configuration of the next trial: its number, trainable and validated settings."""
+        trial = self._asked.get(trial_id) or (self._interrupted.pop(0) if self._interrupted else self._study.ask())
+        self._asked[trial_id] = trial
+        trainable, sampled = sample_settings(self._trial_space, trial)
+        settings = resolve_settings(self._search, trainable, sampled)
+        return {NUMBER_KEY: trial.number, "trainable": trainable, "params": settings.model_dump(mode="json")}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: several objectives have no intermediate values."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how the trial ended, from its record; a trial that left none has lost its process."""
+        trial = self._asked.pop(trial_id, None)
+        if trial is None:
+            return
+        record = self._folder.record(trial.number)
+        if record is None:
+            if not error:
+                return  # The driver is stopping: the trial stays RUNNING and is continued by `veil resume`.
+            record = self._lost_record(trial)
+            self._folder.write_record(record)
+        tell(self._study, trial, record)
+
+    def _lost_record(self, trial: optuna.Trial) -> TrialRecord:
+        name, sampled = sample_settings(self._trial_space, trial)
+        settings = resolve_settings(self._search, name, sampled)
+        trainable = load_trainable(name)
+        return TrialRecord(
+            number=trial.number,
+            state="failed",
+            trainable=name,
+            family=trainable.family,
+            label=trainable.label(settings),
+            params=settings.model_dump(mode="json"),
+            reason="the trial's process died more often than allowed; see the log of Ray",
+        )
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the database and the trial records hold everything."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a study is continued from its database."""
+        raise RuntimeError("a study is continued by `veil resume`, not by restoring a Tune experiment")
+
+

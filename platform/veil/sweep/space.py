@@ -1,0 +1,108 @@
+"""From a search space and sampled values to a validated trial configuration."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna import Trial
+from optuna.trial import FixedTrial
+
+from veil.config import SearchConfig, Settings
+from veil.errors import ConfigError
+from veil.interfaces import Anchor, SearchSpace, Trainable
+from veil.registry import search_spaces, trainables
+
+
+def load_space(name: str) -> SearchSpace:
+    """The registered search space.
+
+    Raises:
+        ConfigError: no space has that name.
+    """
+    space: SearchSpace = search_spaces.get(name)()
+    return space
+
+
+def load_trainable(name: str) -> Trainable:
+    """The registered trainable.
+
+    Raises:
+        ConfigError: no trainable has that name.
+    """
+    trainable: Trainable = trainables.get(name)()
+    return trainable
+
+
+def resolve_settings(search: SearchConfig, trainable: str, sampled: Mapping[str, Any]) -> Settings:
+    """Sampled values over the study's base settings of a trainable, validated by the trainable.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range; found before any worker starts.
+    """
+    values = _merge(search.base.get(trainable, {}), sampled)
+    return load_trainable(trainable).Config.parse(values, where=f"settings of trainable {trainable!r}")
+
+
+PROBES = 32
+"""Random samples of a space that are validated before a study starts."""
+
+
+def check_space(search: SearchConfig) -> SearchSpace:
+    """Load the study's space and validate each anchor and some random samples before anything is started.
+
+    Raises:
+        ConfigError: a base names a trainable outside the space, an anchor does not fit the space, or the space
+            suggests settings that its trainable refuses.
+    """
+    space = load_space(search.space)
+    for name in search.base:
+        if name not in space.trainables:
+            raise ConfigError(
+                f"search.base sets {name!r}, which the space {search.space!r} never runs; "
+                f"it runs {', '.join(space.trainables)}"
+            )
+    for anchor in space.anchors():
+        resolve_settings(search, anchor.trainable, anchor_settings(space, anchor))
+    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(PROBES):
+        trainable, sampled = sample_settings(space, probe.ask())
+        resolve_settings(search, trainable, sampled)
+    return space
+
+
+def anchor_settings(space: SearchSpace, anchor: Anchor) -> dict[str, Any]:
+    """What the space makes of an anchor.
+
+    Raises:
+        ConfigError: the anchor lacks a value that the space asks for, or holds one it never asks for.
+    """
+    trial = FixedTrial(anchor.params)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna only warns of a fixed value outside its distribution.
+            settings = space.suggest(trial, anchor.trainable)  # type: ignore[arg-type]
+    except (ValueError, UserWarning) as error:
+        raise ConfigError(f"anchor {anchor}: {error}") from None
+    unused = anchor.params.keys() - trial.params.keys()
+    if unused:
+        raise ConfigError(f"anchor {anchor}: the space never asks for {', '.join(sorted(unused))}")
+    return settings
+
+
+def sample_settings(space: SearchSpace, trial: Trial) -> tuple[str, dict[str, Any]]:
+    """Trainable and sampled settings of an asked Optuna trial."""
+    trainable = trial.user_attrs.get(TRAINABLE_ATTRIBUTE, space.trainables[0])
+    return trainable, space.suggest(trial, trainable)
+
+
+TRAINABLE_ATTRIBUTE = "trainable"
+"""User attribute of an enqueued Optuna trial that names its trainable; sampled trials have none."""
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged

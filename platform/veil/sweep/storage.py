@@ -1,0 +1,96 @@
+"""The study's Optuna database: the single source of truth about which trials exist and how they ended."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from veil.config import SearchConfig
+from veil.errors import ConfigError
+from veil.interfaces import SearchSpace
+from veil.objectives import get_objective
+from veil.study import StudyFolder, TrialRecord
+from veil.sweep.space import TRAINABLE_ATTRIBUTE
+
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
+
+
+def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) -> optuna.Study:
+    """Open or create the study, enqueueing the space's anchors once.
+
+    Raises:
+        ConfigError: the database cannot be opened.
+    """
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=storage_url(folder.optuna_path),
+            study_name=folder.name,
+            directions=[get_objective(name).direction for name in search.objectives],
+            sampler=make_sampler(search),
+            load_if_exists=True,
+        )
+    except Exception as error:
+        raise ConfigError(f"cannot open the study database {folder.optuna_path}: {error}") from error
+    study.set_metric_names(list(search.objectives))
+    for anchor in _missing_anchors(study, search, space):
+        study.enqueue_trial(anchor.params, user_attrs={TRAINABLE_ATTRIBUTE: anchor.trainable})
+    return study
+
+
+def storage_url(path: Path) -> str:
+    """SQLAlchemy address of a database file."""
+    return f"sqlite:///{path.resolve()}"
+
+
+def make_sampler(search: SearchConfig) -> BaseSampler:
+    """The sampler a study asks; seeded, so that a sequential study repeats."""
+    match search.sampler:
+        case "tpe":
+            return TPESampler(seed=search.seed, multivariate=True, group=True, constant_liar=True)
+        case "nsga2":
+            return NSGAIISampler(seed=search.seed)
+        case "random":
+            return RandomSampler(seed=search.seed)
+
+
+def _missing_anchors(study: optuna.Study, search: SearchConfig, space: SearchSpace) -> Sequence:
+    # Anchors take the first numbers of a study, so the count of trials tells how many were enqueued before a kill.
+    return space.anchors()[len(study.get_trials(deepcopy=False)) : search.trials]
+
+
+def finished_count(study: optuna.Study) -> int:
+    """Number of trials that ended, whatever their outcome."""
+    return len(study.get_trials(deepcopy=False, states=FINISHED_STATES))
+
+
+def interrupted_trials(study: optuna.Study, folder: StudyFolder) -> list[optuna.Trial]:
+    """Trials that an earlier driver started and never saw end, to be continued under their own numbers.
+
+    A trial whose record is on disk ended in fact: the database is told, and it is not among them.
+    """
+    interrupted = []
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        record = folder.record(frozen.number)
+        trial = optuna.Trial(study, frozen._trial_id)
+        if record is None:
+            interrupted.append(trial)
+        else:
+            tell(study, trial, record)
+    return interrupted
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
+    """Give the outcome of a trial to the sampler: values only if they are valid, otherwise a failure with its reason."""
+    trial.set_user_attr("state", record.state)
+    trial.set_user_attr("label", record.label)
+    if record.reason is not None:
+        trial.set_user_attr("reason", record.reason)
+    if record.state == "valid":
+        names = study.metric_names or list(record.objectives)
+        study.tell(trial, [record.objectives[name].value for name in names])
+    else:
+        study.tell(trial, state=TrialState.FAIL)

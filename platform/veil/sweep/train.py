@@ -1,0 +1,87 @@
+"""Ray Train behind the launcher contract: the training loop itself never sees Ray."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from veil.errors import DivergedError
+from veil.runtime import Runtime
+
+DIVERGED_KEY = "diverged"
+
+
+class RayTrainLauncher:
+    """Runs a training function on several workers through a TorchTrainer.
+
+    Args:
+        workers: number of training workers.
+        storage: folder that every node reaches, for Ray Train's own state.
+        name: name of the training run.
+        cpus_per_worker: CPU cores of each worker.
+        gpus_per_worker: GPUs of each worker; 0 trains on the CPU with gloo.
+        inside_tune: whether reports go on to the Tune trial that this runs in.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        storage: Path,
+        name: str,
+        cpus_per_worker: int = 1,
+        gpus_per_worker: float = 0.0,
+        inside_tune: bool = True,
+    ) -> None:
+        self.workers = workers
+        self._storage = storage
+        self._name = name
+        self._resources = {"CPU": cpus_per_worker, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
+        self._inside_tune = inside_tune
+
+    def __call__(self, train: Callable[[Runtime], None]) -> None:
+        """Run `train` on every worker and wait.
+
+        Raises:
+            DivergedError: a worker's loss was not finite.
+        """
+        trainer = TorchTrainer(
+            _run_worker,
+            train_loop_config={"train": train},
+            scaling_config=ScalingConfig(
+                num_workers=self.workers,
+                use_gpu="GPU" in self._resources,
+                resources_per_worker=self._resources,
+            ),
+            run_config=RunConfig(
+                name=self._name,
+                storage_path=str(self._storage.resolve()),
+                callbacks=[TuneReportCallback()] if self._inside_tune else [],
+            ),
+        )
+        result = trainer.fit()
+        message = (result.metrics or {}).get(DIVERGED_KEY)
+        if message is not None:
+            raise DivergedError(message)
+
+
+def _run_worker(config: dict[str, Any]) -> None:
+    context = ray.train.get_context()
+
+    def report(metrics: dict[str, float], images_seen: int) -> None:
+        ray.train.report({"progress/images": images_seen, **metrics})
+
+    runtime = Runtime(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=get_device(),
+        report=report,
+    )
+    try:
+        config["train"](runtime)
+    except DivergedError as error:
+        # Every worker sees the same reduced loss, so all of them report; Ray Train would retry a raised error.
+        ray.train.report({DIVERGED_KEY: str(error)})

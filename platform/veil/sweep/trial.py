@@ -1,0 +1,188 @@
+"""One trial, in a process of its own: train, attack, score, and publish a record."""
+
+import json
+import resource
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from veil.config import Settings, StudyConfig
+from veil.errors import DivergedError, ProtocolError, VeilError
+from veil.expression import load_expression_net
+from veil.faces.table import FaceTable
+from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
+from veil.protocol.evaluation import Evaluation, Judge
+from veil.protocol.judging import open_judge
+from veil.protocol.pictures import save_pictures
+from veil.protocol.score import Estimate
+from veil.recognizers import load_recognizer
+from veil.runtime import Launcher, LocalLauncher
+from veil.study import StudyFolder, TrialRecord
+from veil.sweep.search import NUMBER_KEY
+from veil.sweep.space import load_trainable
+from veil.sweep.train import RayTrainLauncher
+
+PROGRESS_IMAGES = "progress/images"
+FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """What a trial's process needs to find the study: plain values that travel to any node.
+
+    Attributes:
+        folder: the study folder, on storage that every node reaches.
+        faces: the prepared face table; None for studies without faces.
+    """
+
+    folder: Path
+    faces: Path | None
+
+
+def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
+    """Run one trial to its record; Tune calls this in a worker process.
+
+    A diverged, refused or broken trial leaves a record that says so; only the death of the process leaves none.
+    """
+    folder = StudyFolder(paths.folder)
+    config = folder.config()
+    torch.set_num_threads(config.search.cpus_per_trial)
+    number = int(values[NUMBER_KEY])
+    trainable = load_trainable(values["trainable"])
+    settings = trainable.Config.parse(values["params"], where=f"trial {number}")
+    with folder.trial_lock(number):
+        record = folder.record(number)
+        if record is None:
+            folder.note_attempt(number)
+            record = _attempt(config, folder, paths, trainable, settings, number, values["trainable"])
+            folder.write_record(record)
+    tune.report(
+        {
+            FINISHED: True,
+            "state": record.state,
+            **{name: estimate.value for name, estimate in record.objectives.items()},
+        }
+    )
+
+
+def _attempt(
+    config: StudyConfig,
+    folder: StudyFolder,
+    paths: StudyPaths,
+    trainable: Trainable,
+    settings: Settings,
+    number: int,
+    name: str,
+) -> TrialRecord:
+    started = time.perf_counter()
+    base: dict[str, Any] = {
+        "number": number,
+        "trainable": name,
+        "family": trainable.family,
+        "label": trainable.label(settings),
+        "params": settings.model_dump(mode="json"),
+        "seed": config.search.seed,
+    }
+
+    def ended(**values: Any) -> TrialRecord:
+        seconds = {**values.pop("seconds", {}), "total": time.perf_counter() - started}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return TrialRecord(**base, **values, seconds=seconds, peak_memory_bytes=peak)
+
+    try:
+        outcome = trainable.run(settings, _context(config, folder, paths, trainable, number))
+        if outcome.anonymizer is None:
+            return ended(state="valid", synthetic=True, objectives=_synthetic(outcome), seconds=outcome.seconds)
+        if paths.faces is None:
+            raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
+        evaluation = search_judge(config, paths.faces, folder.cache).score(outcome.anonymizer)
+        save_pictures(folder.trial(number), evaluation, outcome.conditioning, load_faces(paths.faces).split("search"))
+        return ended(**_judged(config, evaluation, outcome))
+    except DivergedError as error:
+        return ended(state="diverged", reason=str(error))
+    except VeilError as error:
+        return ended(state="invalid", reason=str(error))
+    except Exception as error:
+        (folder.trial(number) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        return ended(state="failed", reason=f"{type(error).__name__}: {error} (traceback in error.txt)")
+
+
+def _judged(config: StudyConfig, evaluation: Evaluation, outcome: TrialOutcome) -> dict[str, Any]:
+    score = evaluation.score
+    seconds = {**outcome.seconds, **score.seconds}
+    if not score.valid:
+        return {"state": "invalid", "reason": score.reason, "score": score, "seconds": seconds}
+    objectives = {name: score.objectives[name] for name in config.search.objectives}
+    return {"state": "valid", "objectives": objectives, "score": score, "seconds": seconds}
+
+
+def _synthetic(outcome: TrialOutcome) -> dict[str, Estimate]:
+    return {name: Estimate(value=value, low=value, high=value) for name, value in (outcome.synthetic or {}).items()}
+
+
+def _context(
+    config: StudyConfig, folder: StudyFolder, paths: StudyPaths, trainable: Trainable, number: int
+) -> TrialContext:
+    device = "cuda" if config.search.gpus_per_trial > 0 else "cpu"
+    return TrialContext(
+        folder=folder.trial(number),
+        cache=folder.cache,
+        faces=load_faces(paths.faces).split("train") if trainable.needs_faces and paths.faces is not None else None,
+        load_roles=partial(load_training_roles, config.roles.proxies, config.roles.teacher),
+        launcher=_launcher(config, folder, number, device),
+        seed=config.search.seed,
+    )
+
+
+def _launcher(config: StudyConfig, folder: StudyFolder, number: int, device: str) -> Launcher:
+    search = config.search
+    if search.workers_per_trial > 1:
+        return RayTrainLauncher(
+            workers=search.workers_per_trial,
+            storage=folder.path / "ray",
+            name=f"train-{number:05d}",
+            cpus_per_worker=search.cpus_per_trial,
+            gpus_per_worker=search.gpus_per_trial,
+        )
+    return LocalLauncher(report=_progress_reporter(folder.trial(number)), device=device)
+
+
+def _progress_reporter(trial_folder: Path) -> Callable[[dict[str, float], int], None]:
+    def report(metrics: dict[str, float], images_seen: int) -> None:
+        line = json.dumps({PROGRESS_IMAGES: images_seen, **metrics})
+        with (trial_folder / "progress.jsonl").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+        tune.report({PROGRESS_IMAGES: images_seen, **metrics})
+
+    return report
+
+
+def load_training_roles(proxies: tuple[str, ...], teacher: str, device: str) -> Roles:
+    """Load the models that training may use."""
+    return Roles(
+        proxies=tuple(load_recognizer(name, device) for name in proxies),
+        teacher=load_expression_net(teacher, device),
+    )
+
+
+@lru_cache(maxsize=1)
+def load_faces(path: Path) -> FaceTable:
+    """The study's faces; kept between the trials of one process."""
+    return FaceTable.load(path)
+
+
+def search_judge(config: StudyConfig, faces: Path, cache: Path) -> Judge:
+    """The judge of the study's trials; kept between the trials of one process."""
+    return _kept_judge(config.model_dump_json(), faces, cache)
+
+
+@lru_cache(maxsize=1)
+def _kept_judge(config_json: str, faces: Path, cache: Path) -> Judge:
+    return open_judge(StudyConfig.model_validate_json(config_json), load_faces(faces), "search", cache)

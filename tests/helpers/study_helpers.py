@@ -1,0 +1,47 @@
+"""Studies run as a user runs them: through the command line, in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from veil.study import StudyFolder
+
+
+def run_veil(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run `veil ARGS` and return what it printed and its exit status."""
+    return subprocess.run(veil_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def veil_command(*arguments: str) -> list[str]:
+    """The command line of Veil in this environment."""
+    return [sys.executable, "-m", "veil.cli", *arguments]
+
+
+def write_analytic_study(folder: Path, name: str, trials: int, **base: object) -> Path:
+    """Study file of the analytic problem; returns its path."""
+    values = {
+        "study": name,
+        "root": str(folder / "studies"),
+        "search": {"space": "analytic", "trials": trials, "base": {"analytic": base}},
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def optuna_trials(folder: StudyFolder) -> list[optuna.trial.FrozenTrial]:
+    """All trials of a study's database."""
+    return optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder.optuna_path}").get_trials()
+
+
+def mlflow_runs(folder: StudyFolder, kind: str) -> list[Run]:
+    """All runs of one level ("sweep", "trial", "attacker") that MLflow holds of a study."""
+    client = MlflowClient(f"sqlite:///{folder.path.parent / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(folder.name)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], f"tags.`veil.kind` = '{kind}'", max_results=1000))

@@ -1,0 +1,93 @@
+"""The whole sweep on the problem with a known front: storage, tracking, faults and continuation."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from study_helpers import mlflow_runs, optuna_trials, run_veil, veil_command, write_analytic_study
+
+from veil.study import StudyFolder
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_study_ends_with_the_same_trials_everywhere(tmp_path: Path) -> None:
+    study = write_analytic_study(tmp_path, "toy", trials=6)
+    result = run_veil("sweep", "--config", str(study))
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = StudyFolder(tmp_path / "studies" / "toy")
+    records = folder.records()
+    trials = optuna_trials(folder)
+    runs = {int(run.data.tags["veil.trial"]): run for run in mlflow_runs(folder, "trial")}
+    assert [record.number for record in records] == [trial.number for trial in trials] == sorted(runs) == list(range(6))
+    for record, trial in zip(records, trials, strict=True):
+        x, y = record.params["x"], record.params["y"]
+        assert trial.state == TrialState.COMPLETE
+        assert trial.values == pytest.approx([x + y - x * y, x**0.5 * (1 - y)])
+        logged = runs[record.number].data.metrics
+        assert [logged["objective/leak"], logged["objective/utility"]] == pytest.approx(trial.values)
+    (sweep,) = mlflow_runs(folder, "sweep")
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {sweep.info.run_id}
+    assert folder.page_path.stat().st_size > 100_000
+    assert "hypervolume" in result.stdout
+
+    again = run_veil("sweep", "--config", str(study))
+    assert again.returncode == 0, again.stderr
+    assert folder.records() == records, "a finished study must not run anything again"
+
+    other_suite = run_veil("sweep", "--config", str(study), "--set", "suite.far=0.02")
+    assert other_suite.returncode == 2
+    assert "suite_hash" in other_suite.stderr and "--set study=NAME" in " ".join(other_suite.stderr.split())
+    assert folder.records() == records
+
+    more = run_veil("resume", "toy", "--root", str(tmp_path / "studies"), "--trials", "8")
+    assert more.returncode == 0, more.stderr
+    assert folder.records()[:6] == records and len(folder.records()) == 8
+
+
+def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    study = write_analytic_study(tmp_path, "killed", trials=6, sleep_seconds=3.0)
+    folder = StudyFolder(tmp_path / "studies" / "killed")
+    driver = subprocess.Popen(
+        veil_command("sweep", "--config", str(study)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(list(folder.path.glob("trials/*/record.json"))) < 2:
+        assert driver.poll() is None and time.monotonic() < deadline, "the sweep ended or hung before it was killed"
+        time.sleep(0.2)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    finished = folder.records()
+    running = [trial for trial in optuna_trials(folder) if trial.state == TrialState.RUNNING]
+    assert running, "the kill must interrupt something"
+
+    result = run_veil("resume", "killed", "--root", str(tmp_path / "studies"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    records = folder.records()
+    trials = optuna_trials(folder)
+    runs = mlflow_runs(folder, "trial")
+    assert len(records) == len(trials) == len(runs) == 6
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert records[: len(finished)] == finished or all(record in records for record in finished)
+    assert all(folder.attempts(record.number) == 1 for record in finished), "a finished trial ran twice"
+
+
+@pytest.mark.parametrize(
+    ("fail", "state", "status"), [("diverged", "diverged", 0), ("error", "failed", 3), ("killed", "failed", 3)]
+)
+def test_trials_that_go_wrong_are_never_scored(tmp_path: Path, fail: str, state: str, status: int) -> None:
+    study = write_analytic_study(tmp_path, fail, trials=2, fail=fail)
+    result = run_veil("sweep", "--config", str(study))
+    assert result.returncode == status, result.stdout + result.stderr
+    folder = StudyFolder(tmp_path / "studies" / fail)
+    assert [record.state for record in folder.records()] == [state, state]
+    assert all(not record.objectives and record.reason for record in folder.records())
+    assert {trial.state for trial in optuna_trials(folder)} == {TrialState.FAIL}
+    runs = mlflow_runs(folder, "trial")
+    assert len(runs) == 2 and {run.info.status for run in runs} == {"FAILED"}
+    assert not any(key.startswith("objective/") for run in runs for key in run.data.metrics)

@@ -1,0 +1,58 @@
+"""Search spaces: every anchor fits its space, and a wrong setting is refused before anything starts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import pytest
+from optuna import Trial
+
+from veil.config import SearchConfig
+from veil.errors import ConfigError
+from veil.interfaces import Anchor
+from veil.sweep.space import TRAINABLE_ATTRIBUTE, anchor_settings, check_space, resolve_settings, sample_settings
+
+
+class LineSpace:
+    trainables = ("analytic",)
+
+    def anchors(self) -> Sequence[Anchor]:
+        return ()
+
+    def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:
+        return {"x": trial.suggest_float("x", 0.0, 1.0)}
+
+
+def test_sampled_values_lie_over_the_base() -> None:
+    search = SearchConfig.parse({"space": "analytic", "base": {"analytic": {"x": 0.1, "y": 0.3}}}, "test")
+    settings = resolve_settings(search, "analytic", {"x": 0.9})
+    assert settings.flatten() == {"x": 0.9, "y": 0.3, "sleep_seconds": 0.0, "fail": None}
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [({"analytic": {"z": 1}}, "unknown setting 'z'"), ({"analitic": {}}, "never runs"), ({"analytic": {"sleep_seconds": -1}}, "sleep_seconds")],
+)
+def test_wrong_base_is_refused_before_anything_starts(base: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_space(SearchConfig(space="analytic", base=base))
+
+
+def test_unknown_space_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'analytic'"):
+        check_space(SearchConfig(space="analytical"))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"), [({}, "x"), ({"x": 0.5, "speed": 3}, "never asks for speed"), ({"x": 7.0}, "7")]
+)
+def test_anchor_that_does_not_fit_its_space_is_refused(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        anchor_settings(LineSpace(), Anchor("analytic", params))
+
+
+def test_enqueued_trial_keeps_its_trainable() -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 0.25}, user_attrs={TRAINABLE_ATTRIBUTE: "baseline"})
+    assert sample_settings(LineSpace(), study.ask()) == ("baseline", {"x": 0.25})
+    assert sample_settings(LineSpace(), study.ask())[0] == "analytic"
