@@ -140,10 +140,17 @@ def require_folder(root: Path) -> None:
 
 
 def fingerprint_files(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over name, size and time of change of files: notices edits without reading the content."""
+    """SHA-256 over name, size and time of change of files: notices edits without reading the content.
+
+    Raises:
+        DataError: a file cannot be opened, as with a link to nowhere.
+    """
     digest = hashlib.sha256()
     for path in sorted(paths):
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise DataError(f"{path} cannot be opened: {error.strerror}; take it out of 'data.root'") from error
         digest.update(f"{path.relative_to(root).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from skimage.transform import SimilarityTransform
 
 from veil.interfaces import CROP_SIZE
 
@@ -24,12 +23,16 @@ def estimate_similarity(landmarks5: np.ndarray) -> np.ndarray | None:
         landmarks5: float (5, 2), pixels of the image.
 
     Returns:
-        float64 (2, 3), to be applied to (x, y, 1); None if the points determine no similarity, as when they coincide.
+        float64 (2, 3), to be applied to (x, y, 1); None if the points determine no similarity: they coincide, or are
+        not finite.
     """
-    transform = SimilarityTransform.from_estimate(np.asarray(landmarks5, np.float64), ARCFACE_TEMPLATE)
-    if not transform or not np.isfinite(transform.params).all():
+    if not np.isfinite(landmarks5).all():
         return None
-    return np.asarray(transform.params[:2])
+    # Imported here: every reader of a table needs the template, only preparation needs scikit-image.
+    from skimage.transform import SimilarityTransform
+
+    transform = SimilarityTransform.from_estimate(np.asarray(landmarks5, np.float64), ARCFACE_TEMPLATE)
+    return np.asarray(transform.params[:2]) if transform else None
 
 
 def apply_similarity(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -36,8 +36,8 @@ SCHEMA = pa.schema(
         pa.field("label_distribution", pa.list_(pa.float32())),
         pa.field("split", pa.string(), nullable=False),
         pa.field("crop", pa.binary(_CROP_BYTES)),
-        pa.field("landmarks5", pa.list_(pa.float32(), 10)),
-        pa.field("landmarks68", pa.list_(pa.float32(), 136)),
+        pa.field("landmarks5", pa.list_(pa.float32())),
+        pa.field("landmarks68", pa.list_(pa.float32())),
         pa.field("missing_reason", pa.string()),
         pa.field("detector", pa.string(), nullable=False),
         pa.field("detector_score", pa.float32()),
@@ -45,7 +45,10 @@ SCHEMA = pa.schema(
         pa.field("source_sha256", pa.string(), nullable=False),
     ]
 )
-"""Columns. What is missing is null, and `missing_reason` says why."""
+"""Columns. What is missing is null, and `missing_reason` says why.
+
+Landmarks are x, y, x, y, … in lists of variable length: Parquet readers fail on null lists of fixed length.
+"""
 
 
 @dataclass(frozen=True)
