@@ -16,7 +16,7 @@ from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.atomic import require_writable
 from veil.faces.contract import CropContract
 from veil.faces.detection import Detector, detect_faces
-from veil.faces.table import SCHEMA, FaceRow, write_rows
+from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows
 from veil.registry import datasets, detectors
 
 if TYPE_CHECKING:
@@ -141,9 +141,8 @@ class _Preparation:
         crops = [row.crop for row in rows if row.crop is not None]
         if not crops:
             return rows
-        images = torch.from_numpy(np.stack(crops)).float().div_(127.5).sub_(1.0)
         with torch.no_grad():
-            predicted = iter(self.landmarker(images).cpu().numpy())
+            predicted = iter(self.landmarker(images_to_tensor(np.stack(crops))).cpu().numpy())
         return [row if row.crop is None else self._checked(row, next(predicted)) for row in rows]
 
     def _checked(self, row: FaceRow, landmarks68: np.ndarray) -> FaceRow:

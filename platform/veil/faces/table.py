@@ -184,7 +184,7 @@ class FaceTable:
     @cached_property
     def images(self) -> "Tensor":
         """float32 (N, 3, 112, 112), RGB in [-1, 1]."""
-        return _to_images(self.crops)
+        return images_to_tensor(self.crops)
 
     @cached_property
     def landmarks5(self) -> np.ndarray:
@@ -253,7 +253,7 @@ class FaceTable:
         import torch
 
         positions = np.asarray(indices, np.int64)
-        return FaceBatch(_to_images(self.crops[positions]), torch.from_numpy(self.landmarks68[positions]))
+        return FaceBatch(images_to_tensor(self.crops[positions]), torch.from_numpy(self.landmarks68[positions]))
 
     def _points(self, name: str, count: int) -> np.ndarray:
         column = self._usable[name].combine_chunks()
@@ -278,10 +278,21 @@ def write_rows(rows: Iterable[FaceRow], path: Path, contract: CropContract) -> N
                 writer.write_table(_to_arrow(chunk, contract))
 
 
-def _to_images(crops: np.ndarray) -> "Tensor":
+def images_to_tensor(images: np.ndarray) -> "Tensor":
+    """Convert uint8 (B, 3, H, W) to float32 in [-1, 1]."""
     import torch
 
-    return torch.from_numpy(crops.astype(np.float32)).div_(127.5).sub_(1.0)
+    return torch.from_numpy(images.astype(np.float32)).div_(127.5).sub_(1.0)
+
+
+def tensor_to_images(images: "Tensor") -> np.ndarray:
+    """Convert float (B, 3, H, W) in [-1, 1], on any device, to uint8; values outside are clipped.
+
+    The inverse of `images_to_tensor`.
+    """
+    import torch
+
+    return images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
 
 
 def _to_arrow(rows: Iterable[FaceRow], contract: CropContract) -> pa.Table:

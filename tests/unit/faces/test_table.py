@@ -11,7 +11,7 @@ import torch
 
 from veil.errors import DataError
 from veil.faces.contract import CropContract
-from veil.faces.table import FaceRow, FaceTable, write_rows
+from veil.faces.table import FaceRow, FaceTable, images_to_tensor, tensor_to_images, write_rows
 
 
 @pytest.fixture
@@ -68,11 +68,17 @@ def test_images_and_batches(table: FaceTable) -> None:
     assert table.images.shape == (5, 3, 112, 112)
     assert table.images.min() == -1
     assert table.images.max() == 1
-    back = ((table.images + 1) * 127.5).round().to(torch.uint8).numpy()
-    np.testing.assert_array_equal(back, table.crops)
+    np.testing.assert_array_equal(tensor_to_images(table.images), table.crops)
     batch = table.batch(torch.tensor([3, 0]))
     torch.testing.assert_close(batch.images, table.images[[3, 0]], rtol=0, atol=0)
     np.testing.assert_array_equal(batch.landmarks.numpy(), table.landmarks68[[3, 0]])
+
+
+def test_conversions_are_inverse_for_every_value_and_clip() -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    np.testing.assert_array_equal(tensor_to_images(images_to_tensor(values)), values)
+    outside = torch.tensor([-1.5, 1.5]).reshape(1, 1, 1, 2)
+    assert tensor_to_images(outside).ravel().tolist() == [0, 255]
 
 
 def test_a_split_without_a_usable_face_has_empty_arrays(rows: list[FaceRow], contract: CropContract) -> None:
