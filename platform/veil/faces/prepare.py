@@ -51,7 +51,8 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
     """
     from veil.faces.landmarks import load_landmarker
 
-    dataset = datasets.get(config.dataset)(config.root)
+    root = config.root.expanduser() if config.root is not None else None
+    dataset = datasets.get(config.dataset)(root)
     splits = split_identities(dataset.identities, config.splits, config.split_seed)
     detector = detectors.get(config.detector)()
     landmarker = load_landmarker()
@@ -71,7 +72,7 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
         progress(total, total)
         return path
     require_writable(cache)
-    hashes = check_images(dataset.images, where=str(config.root or config.dataset))
+    hashes = check_images(dataset.images, where=str(root or config.dataset))
     preparation = _Preparation(detector, landmarker, contract, splits, hashes)
     found = 0
 
@@ -83,7 +84,7 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
             yield row
         if found == 0:
             raise DataError(
-                f"no face found in any of the {total} images of {config.root or config.dataset}; "
+                f"no face found in any of the {total} images of {root or config.dataset}; "
                 "check 'data.root' and 'data.detector'"
             )
 
