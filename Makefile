@@ -38,7 +38,7 @@ $(TESTING): pyproject.toml constraints.txt | $(BIN)/python
 sweep: $(RUNTIME)
 	$(BIN)/veil sweep $(ARGS)
 	@echo
-	@echo "Next:  $(BIN)/veil frontier                  the frontier again, and its page"
+	@echo "Next:  $(BIN)/veil frontier smoke            the frontier again, and its page"
 	@echo "       make ui                               every trial and attack, in the tracking UI"
 	@echo "       $(BIN)/veil pick --max-leak 0.10      rescore the candidates on sealed people and choose one"
 
