@@ -1,0 +1,1 @@
+"""The evaluation protocol: attack ladder, guards, and the score of one anonymizer."""

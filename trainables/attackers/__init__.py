@@ -1,0 +1,1 @@
+"""Adaptive attackers: they learn from anonymized images before they attack."""
