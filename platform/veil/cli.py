@@ -13,7 +13,7 @@ from veil import __version__
 from veil.config import StudyConfig, load_study_config
 from veil.errors import ConfigError, VeilError
 from veil.registry import find_preset
-from veil.study import StudyFolder, frontier_point
+from veil.study import StudyFolder
 
 EXIT_ERROR = 2
 EXIT_TRIALS_FAILED = 3
@@ -58,7 +58,8 @@ def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is mi
     table = Table("asset", "", "size", "where", "licence", title=f"Veil {__version__}", title_justify="left")
     for status in statuses():
         mark = "[green]here[/green]" if status.present else "[yellow]missing[/yellow]"
-        table.add_row(status.name, mark, f"{status.size_bytes / 1e6:.1f} MB", str(status.where), status.licence)
+        where = status.problem or status.location
+        table.add_row(status.name, mark, f"{status.size_bytes / 1e6:.1f} MB", where, status.licence)
     console.print(table)
     for message in failed:
         errors.print(f"[red]error[/red]: {message}")
@@ -109,13 +110,15 @@ def resume(
 
 
 def _run(config: StudyConfig, address: str | None) -> None:
+    from veil.reporting import print_frontier, print_times
     from veil.sweep.driver import run_study
 
     result = run_study(config, console, address)
-    _show_frontier(config)
-    _show_times(result.records, result.seconds)
     folder = StudyFolder(config.folder)
-    console.print(f"\nfrontier page   {folder.page_path}\nMLflow          veil ui --root {config.root}", highlight=False)
+    print_frontier(config, folder, console)
+    print_times(result.records, result.seconds, console)
+    console.print(f"\nfrontier page   {folder.page_path}", highlight=False)
+    console.print(f"MLflow          veil ui --root {config.root}", highlight=False)
     if result.remaining:
         console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}")
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -125,36 +128,6 @@ def _run(config: StudyConfig, address: str | None) -> None:
         raise typer.Exit(EXIT_TRIALS_FAILED)
 
 
-def _show_frontier(config: StudyConfig) -> None:
-    from veil.frontier.hypervolume import frontier_hypervolume
-    from veil.frontier.table import frontier_table
-    from veil.objectives import get_objective
-
-    objectives = [get_objective(name) for name in config.search.objectives]
-    points = [frontier_point(record) for record in StudyFolder(config.folder).records()]
-    console.print()
-    console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
-    volume = frontier_hypervolume(points, objectives)
-    reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
-    console.print(f"hypervolume {volume:.3f} (reference point: {reference})", highlight=False)
-
-
-def _show_times(records: list, seconds: dict[str, float]) -> None:
-    parts: dict[str, float] = {}
-    for record in records:
-        for part, value in record.seconds.items():
-            parts[part] = parts.get(part, 0.0) + value
-    table = Table("where time went", "seconds", title_justify="left", show_edge=False)
-    for part, value in seconds.items():
-        table.add_row(f"{part} (wall)", f"{value:.0f}")
-    for part, value in sorted(parts.items(), key=lambda item: -item[1]):
-        table.add_row(f"{part} (summed over trials)", f"{value:.0f}")
-    console.print(table)
-    peak = max((record.peak_memory_bytes for record in records), default=0)
-    if peak:
-        console.print(f"largest trial process: {peak / 1e9:.1f} GB", highlight=False)
-
-
 @app.command()
 def frontier(
     study: StudyArgument,
@@ -162,17 +135,14 @@ def frontier(
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Print the frontier with intervals and write its interactive page."""
-    from veil.frontier.page import write_page
-    from veil.objectives import get_objective
+    from veil.reporting import print_frontier, write_frontier_page
 
     folder = StudyFolder(root / study)
     config = folder.config()
-    points = [frontier_point(record) for record in folder.records()]
-    if not points:
+    if not folder.records():
         raise ConfigError(f"the study {study!r} has no finished trial yet; run `veil resume {study} --root {root}`")
-    _show_frontier(config)
-    write_page(folder.page_path, points, config.study, [get_objective(name) for name in config.search.objectives])
-    console.print(f"frontier page   {folder.page_path}", highlight=False)
+    print_frontier(config, folder, console)
+    console.print(f"frontier page   {write_frontier_page(config, folder)}", highlight=False)
     if open_page:
         typer.launch(folder.page_path.resolve().as_uri())
 

@@ -77,7 +77,9 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
     score = _sealed_score(config, folder, record)
     looks = _log_look(folder, tracker, record, score)
     if not score.valid:
-        raise ProtocolError(f"the sealed score of trial {chosen.trial} is invalid: {score.reason}; nothing is registered")
+        raise ProtocolError(
+            f"the sealed score of trial {chosen.trial} is invalid: {score.reason}; nothing is registered"
+        )
     _print_score(console, config, score, looks)
     broken = budget.broken_by(score)
     if broken is not None:
@@ -146,10 +148,9 @@ def _print_score(console: Console, config: StudyConfig, score: TrialScore, looks
     for objective in ("leak", "utility"):
         value = score.objectives[objective]
         console.print(f"  sealed {objective:<8} {value.value:.2f} [{value.low:.2f}, {value.high:.2f}]", highlight=False)
+    judges = ", ".join(config.roles.report)
     console.print(
-        f"  judged by {', '.join(config.roles.report)}; strongest attack {score.strongest}; look {looks} at the sealed people",
+        f"  judged by {judges}; strongest attack {score.strongest}; look {looks} at the sealed people",
         style="dim",
         highlight=False,
     )
-
-

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -125,7 +125,8 @@ class StudyFolder:
             write_text_atomically(self.manifest_path, manifest.model_dump_json(indent=2))
         except OSError as error:
             raise ConfigError(
-                f"cannot write the study folder {self.path}: {error.strerror}; choose another `root` (--set root=FOLDER)"
+                f"cannot write the study folder {self.path}: {error.strerror}; "
+                "choose another `root` (--set root=FOLDER)"
             ) from None
 
     def _check_same(self, manifest: Manifest) -> None:
@@ -256,5 +257,15 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
     )
 
 
-def _extras(score: TrialScore) -> Mapping[str, float]:
-    raise AssertionError
+def _extras(score: TrialScore) -> dict[str, float]:
+    """Numbers that belong beside the objectives; of several recognizers or ways of one attack, the worst counts."""
+    extras: dict[str, float] = {}
+    for rung in score.rungs:
+        name = rung.name.split("/")[0]
+        worst = min if name == "control" else max
+        extras[name] = worst(extras.get(name, rung.tar.value), rung.tar.value)
+    if score.proxy:
+        extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
+    if score.cosine:
+        extras["search_cosine"] = max(score.cosine.values())
+    return extras

@@ -18,7 +18,7 @@ LAYERS = (
     ("assets", "weights", "faces", "datasets", "recognizers", "expression", "metrics", "runtime", "frontier"),
     ("protocol",),
     ("study",),
-    ("tracking",),
+    ("tracking", "reporting"),
     ("sweep", "picking"),
     ("cli",),
 )

@@ -9,7 +9,9 @@ from veil.errors import ConfigError, ProtocolError, VeilError
 from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point
 
-MANIFEST = Manifest(space="analytic", suite_hash="a", data_hash=None, contract_hash=None, objectives=("leak", "utility"))
+MANIFEST = Manifest(
+    space="analytic", suite_hash="a", data_hash=None, contract_hash=None, objectives=("leak", "utility")
+)
 
 
 def make_record(number: int) -> TrialRecord:

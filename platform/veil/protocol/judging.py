@@ -7,12 +7,26 @@ from veil.config import StudyConfig
 from veil.expression import load_expression_net
 from veil.faces.table import FaceTable
 from veil.protocol.evaluation import Judge
+from veil.protocol.score import suite_hash
 from veil.recognizers import load_recognizer
+from veil.recognizers.roles import check_roles
 
 
-def open_judge(
-    config: StudyConfig, faces: FaceTable, target_split: Literal["search", "sealed"], cache: Path
-) -> Judge:
+def study_suite_hash(config: StudyConfig) -> str:
+    """Hash of the study's attack suite with the models that score its trials.
+
+    Raises:
+        ProtocolError: a model holds two roles.
+        ConfigError: a model or an attacker is unknown.
+        AssetError: a model's weights cannot be had.
+    """
+    check_roles(config.roles)
+    evaluator = load_expression_net(config.roles.evaluator)
+    recognizers = {name: load_recognizer(name).asset_sha256 for name in config.roles.search}
+    return suite_hash(config.suite, recognizers, (config.roles.evaluator, evaluator.asset_sha256))
+
+
+def open_judge(config: StudyConfig, faces: FaceTable, target_split: Literal["search", "sealed"], cache: Path) -> Judge:
     """The judge of a study's trials ("search") or of its picked points ("sealed").
 
     The search people are scored by the search recognizers, the sealed people by the report recognizers; neither ever
@@ -22,6 +36,7 @@ def open_judge(
         ProtocolError: a model holds two roles.
         AssetError: a model's weights cannot be had.
     """
+    check_roles(config.roles)
     names = config.roles.search if target_split == "search" else config.roles.report
     return Judge(
         suite=config.suite,

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import ray
 from ray import tune
 from ray.tune import Callback as TuneCallback
@@ -20,12 +19,10 @@ from veil.config import StudyConfig, hash_values
 from veil.errors import ConfigError, TrackingError
 from veil.faces.prepare import prepare
 from veil.faces.table import FaceTable
-from veil.frontier.hypervolume import frontier_hypervolume
-from veil.frontier.page import write_page
 from veil.interfaces import SearchSpace
-from veil.objectives import Objective, get_objective
-from veil.protocol.judging import suite_identity
-from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point
+from veil.protocol.judging import study_suite_hash
+from veil.reporting import study_hypervolume, write_frontier_page
+from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import NUMBER_KEY, StudySearch
 from veil.sweep.space import check_space, load_trainable
@@ -110,7 +107,7 @@ def prepare_with_bar(config: StudyConfig, console: Console) -> Path:
 
 def _manifest(config: StudyConfig, faces: Path | None) -> Manifest:
     table = FaceTable.load(faces) if faces is not None else None
-    suite = suite_identity(config) if table is not None else hash_values(config.suite.model_dump(mode="json"))
+    suite = study_suite_hash(config) if table is not None else hash_values(config.suite.model_dump(mode="json"))
     return Manifest(
         space=config.search.space,
         suite_hash=suite,
@@ -187,23 +184,10 @@ def _trial_resources(config: StudyConfig) -> dict[str, float]:
 
 
 def _close(config: StudyConfig, folder: StudyFolder, tracker: Tracker, result: SweepResult) -> None:
-    write_frontier(config, folder, result.records)
+    write_frontier_page(config, folder)
     metrics = {"trials/finished": len(result.records)} | {f"seconds/{part}": s for part, s in result.seconds.items()}
-    points = [frontier_point(record) for record in result.records]
-    metrics["frontier/hypervolume"] = frontier_hypervolume(points, study_objectives(config))
+    metrics["frontier/hypervolume"] = study_hypervolume(config, folder)
     tracker.close_sweep(folder.page_path, metrics, finished=result.remaining == 0)
-
-
-def write_frontier(config: StudyConfig, folder: StudyFolder, records: list[TrialRecord]) -> Path:
-    """Write the study's frontier page from its records."""
-    points = [frontier_point(record) for record in records]
-    write_page(folder.page_path, points, config.study, study_objectives(config))
-    return folder.page_path
-
-
-def study_objectives(config: StudyConfig) -> list[Objective]:
-    """Objectives of a study, in order."""
-    return [get_objective(name) for name in config.search.objectives]
 
 
 class _Mirror(TuneCallback):
@@ -217,6 +201,10 @@ class _Mirror(TuneCallback):
         self._tracker = tracker
         self._folder = folder
         self._progress = progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""
+        return {}
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: Mapping[str, Any], **info: Any) -> None:
         """Losses of a running trial."""

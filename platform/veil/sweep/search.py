@@ -83,11 +83,13 @@ class StudySearch(OptunaSearch):
             reason="the trial's process died more often than allowed; see the log of Ray",
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher to restore an experiment, and Veil continues from the database."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the database and the trial records hold everything."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Refuse: a study is continued from its database."""
         raise RuntimeError("a study is continued by `veil resume`, not by restoring a Tune experiment")
-
-

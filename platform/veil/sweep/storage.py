@@ -84,7 +84,7 @@ def interrupted_trials(study: optuna.Study, folder: StudyFolder) -> list[optuna.
 
 
 def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
-    """Give the outcome of a trial to the sampler: values only if they are valid, otherwise a failure with its reason."""
+    """Give the sampler the outcome of a trial: values only if they are valid, otherwise a failure with its reason."""
     trial.set_user_attr("state", record.state)
     trial.set_user_attr("label", record.label)
     if record.reason is not None:

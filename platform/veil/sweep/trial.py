@@ -20,7 +20,7 @@ from veil.faces.table import FaceTable
 from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.judging import open_judge
-from veil.protocol.pictures import save_pictures
+from veil.protocol.pictures import face_grid, roc_figure
 from veil.protocol.score import Estimate
 from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
@@ -103,15 +103,25 @@ def _attempt(
         if paths.faces is None:
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
         evaluation = search_judge(config, paths.faces, folder.cache).score(outcome.anonymizer)
-        save_pictures(folder.trial(number), evaluation, outcome.conditioning, load_faces(paths.faces).split("search"))
+        _save_artifacts(folder.trial(number), load_faces(paths.faces).split("search"), evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
     except DivergedError as error:
         return ended(state="diverged", reason=str(error))
     except VeilError as error:
         return ended(state="invalid", reason=str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever breaks a trial ends in its record, never in silence
         (folder.trial(number) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return ended(state="failed", reason=f"{type(error).__name__}: {error} (traceback in error.txt)")
+
+
+def _save_artifacts(
+    folder: Path, faces: FaceTable, evaluation: Evaluation, outcome: TrialOutcome, config: StudyConfig
+) -> None:
+    (folder / "score.json").write_text(evaluation.score.model_dump_json(indent=2), encoding="utf-8")
+    if len(evaluation.anonymized_target):
+        face_grid(faces, evaluation.anonymized_target, outcome.conditioning).save(folder / "grid.png")
+    if evaluation.curves:
+        roc_figure(evaluation.curves, config.suite.far).savefig(folder / "roc.png", dpi=110)
 
 
 def _judged(config: StudyConfig, evaluation: Evaluation, outcome: TrialOutcome) -> dict[str, Any]:

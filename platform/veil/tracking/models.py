@@ -14,7 +14,7 @@ from mlflow.types import Schema, TensorSpec
 from veil import __version__
 from veil.config import StudyConfig
 from veil.errors import ConfigError, TrackingError
-from veil.protocol.score import TrialScore
+from veil.protocol.score import Estimate, TrialScore
 from veil.study import TrialRecord
 
 SERVING_CODE = Path(__file__).with_name("serving.py")
@@ -46,7 +46,13 @@ class ModelName(NamedTuple):
 
 
 def register_operating_point(
-    uri: str, run_id: str, name: ModelName, trial_folder: Path, record: TrialRecord, score: TrialScore, config: StudyConfig
+    uri: str,
+    run_id: str,
+    name: ModelName,
+    trial_folder: Path,
+    record: TrialRecord,
+    score: TrialScore,
+    config: StudyConfig,
 ) -> str:
     """Log the trial's anonymizer as an MLflow model and give its registered version an alias.
 
@@ -87,16 +93,15 @@ def model_card(record: TrialRecord, score: TrialScore, config: StudyConfig) -> s
     leak, utility = score.objectives["leak"], score.objectives["utility"]
     people = max(rung.n_identities for rung in score.rungs)
     rungs = "\n".join(
-        f"| {rung.rung} | {rung.name} | {rung.recognizer} | {rung.tar.value:.2f} [{rung.tar.low:.2f}, {rung.tar.high:.2f}] |"
-        for rung in score.rungs
+        f"| {rung.rung} | {rung.name} | {rung.recognizer} | {_interval(rung.tar)} |" for rung in score.rungs
     )
     return f"""# {record.label} (trial {record.number} of study {config.study})
 
 Scored once on {people} sealed people whom neither training nor the search ever saw, with a recognizer
 ({", ".join(config.roles.report)}) that held no other role.
 
-- worst-case leak (TAR at FAR {config.suite.far:g}): **{leak.value:.2f}** [{leak.low:.2f}, {leak.high:.2f}], by `{score.strongest}`
-- expression utility (1 - JS divergence): **{utility.value:.2f}** [{utility.low:.2f}, {utility.high:.2f}]
+- worst-case leak (TAR at FAR {config.suite.far:g}): **{_interval(leak)}**, by `{score.strongest}`
+- expression utility (1 - JS divergence): **{_interval(utility)}**
 
 | rung | attack | recognizer | TAR [95 %] |
 |---|---|---|---|
@@ -107,3 +112,7 @@ the anonymizer were not run. {people} people are few: read the intervals, not th
 
 Attack suite `{score.suite_hash}`, data `{score.data_hash}`, crop contract `{score.contract_hash}`, Veil {__version__}.
 """
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

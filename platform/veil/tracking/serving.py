@@ -27,7 +27,9 @@ class OperatingPoint(PythonModel):
         self._anonymize = trainable.load(settings, folder)
         self._landmarker = load_landmarker()
 
-    def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
+    def predict(
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
         """Anonymize aligned crops.
 
         Args:

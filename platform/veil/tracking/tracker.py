@@ -3,19 +3,20 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_NOTE, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
 
 from veil.config import StudyConfig, flatten
 from veil.errors import TrackingError
-from veil.protocol.score import RungScore, TrialScore
+from veil.protocol.score import RungScore
 from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.tracking.metrics import rung_metrics, trial_metrics
 
 KIND = "veil.kind"
 TRIAL = "veil.trial"
@@ -62,7 +63,8 @@ class Tracker:
         if existing is not None:
             if existing.lifecycle_stage != "active":
                 raise TrackingError(
-                    f"the MLflow experiment {self._config.study!r} is deleted; restore it, or choose another --set study=NAME"
+                    f"the MLflow experiment {self._config.study!r} is deleted; "
+                    "restore it, or choose another --set study=NAME"
                 )
             return str(existing.experiment_id)
         local = self._config.tracking.uri is None
@@ -83,12 +85,12 @@ class Tracker:
         if found:
             if any(found[0].data.tags.get(key) != value for key, value in self._identity_tags().items()):
                 raise TrackingError(
-                    f"the MLflow experiment {self._config.study!r} at {self.uri} holds a sweep with another attack suite "
-                    "or other data; choose another --set study=NAME"
+                    f"the MLflow experiment {self._config.study!r} at {self.uri} holds a sweep with another attack "
+                    "suite or other data; choose another --set study=NAME"
                 )
             self._client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0]
-        tags = {KIND: "sweep", MLFLOW_RUN_NAME: f"sweep {self._config.study}", MLFLOW_NOTE: SWEEP_NOTE}
+        tags = {KIND: "sweep", MLFLOW_RUN_NAME: f"sweep {self._config.study}", MLFLOW_RUN_NOTE: SWEEP_NOTE}
         run = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()})
         self._log(run.info.run_id, params=self._config.flatten())
         return run
@@ -251,29 +253,7 @@ def _trial_tags(record: TrialRecord) -> dict[str, str]:
     }
     if record.reason is not None:
         tags["veil.reason"] = record.reason[:4000]
-        tags[MLFLOW_NOTE] = f"**{record.state}**: {record.reason}"
+        tags[MLFLOW_RUN_NOTE] = f"**{record.state}**: {record.reason}"
     if record.score is not None and record.score.strongest is not None:
         tags["veil.strongest_attacker"] = record.score.strongest
     return tags
-
-
-def trial_metrics(record: TrialRecord) -> dict[str, float]:
-    """Objectives with intervals, rungs, utility and realism details and times, by metric key."""
-    metrics: dict[str, float] = {}
-    for name, estimate in record.objectives.items():
-        metrics |= {
-            f"objective/{name}": estimate.value,
-            f"objective/{name}_low": estimate.low,
-            f"objective/{name}_high": estimate.high,
-        }
-    metrics |= {f"seconds/{part}": value for part, value in record.seconds.items()}
-    if record.score is not None:
-        metrics |= score_metrics(record.score)
-    return metrics
-
-
-def _merge(groups: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    merged: dict[str, float] = {}
-    for group in groups:
-        merged |= group
-    return merged

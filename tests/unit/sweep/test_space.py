@@ -31,7 +31,11 @@ def test_sampled_values_lie_over_the_base() -> None:
 
 @pytest.mark.parametrize(
     ("base", "message"),
-    [({"analytic": {"z": 1}}, "unknown setting 'z'"), ({"analitic": {}}, "never runs"), ({"analytic": {"sleep_seconds": -1}}, "sleep_seconds")],
+    [
+        ({"analytic": {"z": 1}}, "unknown setting 'z'"),
+        ({"analitic": {}}, "never runs"),
+        ({"analytic": {"sleep_seconds": -1}}, "sleep_seconds"),
+    ],
 )
 def test_wrong_base_is_refused_before_anything_starts(base: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -1,0 +1,72 @@
+"""What a person looks at beside the numbers: original, condition and anonymized faces, and the attackers' ROC."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from veil.faces.table import FaceTable
+from veil.interfaces import Conditioning, FaceBatch
+
+matplotlib.use("Agg")
+
+GRID_FACES = 8
+GRID_PADDING = 4
+
+
+def face_grid(faces: FaceTable, anonymized: Tensor, conditioning: Conditioning | None) -> Image.Image:
+    """One column a person: the original, what the generator saw (if it did not see the pixels), the result.
+
+    Args:
+        faces: N faces.
+        anonymized: float (N, 3, 112, 112) in [-1, 1], in the same order.
+        conditioning: the signal of the anonymizer.
+    """
+    _, first = np.unique(faces.identity_indices, return_index=True)
+    chosen = torch.as_tensor(np.sort(first)[:GRID_FACES])
+    batch = FaceBatch(faces.images[chosen], torch.as_tensor(faces.landmarks68)[chosen])
+    rows = [batch.images]
+    if conditioning is not None:
+        with torch.no_grad():
+            rows.append(_as_rgb(conditioning(batch)))
+    rows.append(anonymized[chosen])
+    grid = make_grid(torch.cat(rows), nrow=len(chosen), padding=GRID_PADDING, pad_value=1.0)
+    pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
+def _as_rgb(signal: Tensor) -> Tensor:
+    """Show C channels as colour: 1 as grey, 3 as they are, otherwise the first three plus the maximum of the rest."""
+    channels = signal.shape[1]
+    if channels == 1:
+        return signal.expand(-1, 3, -1, -1)
+    if channels == 3:
+        return signal
+    if channels > 3:
+        return torch.maximum(signal[:, :3], signal[:, 3:].amax(dim=1, keepdim=True))
+    return torch.cat([signal, signal[:, :1]], dim=1)
+
+
+def roc_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], far: float) -> Figure:
+    """ROC of every attacker on a logarithmic FAR axis, with the FAR at which TAR is read.
+
+    Args:
+        curves: (FAR, TAR) by attacker, each float (P,) and never decreasing.
+        far: the operating FAR.
+    """
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    axes = figure.subplots()
+    for name, (false_accepts, true_accepts) in curves.items():
+        axes.plot(np.maximum(false_accepts, 1e-4), true_accepts, label=name, linewidth=1.6)
+    axes.axvline(far, color="0.5", linestyle="--", linewidth=1)
+    chance = np.geomspace(1e-4, 1.0, 200)
+    axes.plot(chance, chance, color="0.7", linestyle=":", label="chance")
+    axes.set(xscale="log", xlim=(1e-3, 1.0), ylim=(0.0, 1.02), xlabel="false accept rate", ylabel="true accept rate")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    return figure

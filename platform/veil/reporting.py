@@ -1,0 +1,73 @@
+"""A study for people: its frontier as a table and a page, and where its time went."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from veil.config import StudyConfig
+from veil.frontier.hypervolume import frontier_hypervolume
+from veil.frontier.page import write_page
+from veil.frontier.points import FrontierPoint
+from veil.frontier.table import frontier_table
+from veil.objectives import Objective, get_objective
+from veil.study import StudyFolder, TrialRecord, frontier_point
+
+
+def study_objectives(config: StudyConfig) -> list[Objective]:
+    """Objectives of a study, in order."""
+    return [get_objective(name) for name in config.search.objectives]
+
+
+def study_points(folder: StudyFolder) -> list[FrontierPoint]:
+    """Every finished trial as a point."""
+    return [frontier_point(record) for record in folder.records()]
+
+
+def study_hypervolume(config: StudyConfig, folder: StudyFolder) -> float:
+    """Hypervolume of the study's valid trials with the objectives' fixed reference point."""
+    return frontier_hypervolume(study_points(folder), study_objectives(config))
+
+
+def write_frontier_page(config: StudyConfig, folder: StudyFolder) -> Path:
+    """Write the study's frontier page and return its path."""
+    return write_page(
+        folder.page_path, study_points(folder), config.study, study_objectives(config), far=config.suite.far
+    )
+
+
+def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
+    """All trials of the study, those on the frontier first, and the hypervolume."""
+    points = study_points(folder)
+    objectives = study_objectives(config)
+    console.print()
+    console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
+    reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
+    volume = study_hypervolume(config, folder)
+    console.print(f"hypervolume {volume:.3f} (reference point: {reference})", highlight=False)
+
+
+def print_times(records: Sequence[TrialRecord], wall_seconds: Mapping[str, float], console: Console) -> None:
+    """Where the time of a sweep went: wall time of its parts, and the trials' own parts summed.
+
+    Args:
+        records: finished trials.
+        wall_seconds: wall time by part of the run that just ended.
+        console: where to print.
+    """
+    summed: dict[str, float] = {}
+    for record in records:
+        for part, seconds in record.seconds.items():
+            summed[part] = summed.get(part, 0.0) + seconds
+    table = Table("where time went", "seconds", title_justify="left", show_edge=False)
+    table.columns[1].justify = "right"
+    for part, seconds in wall_seconds.items():
+        table.add_row(f"{part}, wall", f"{seconds:.0f}")
+    for part, seconds in sorted(summed.items(), key=lambda item: -item[1]):
+        name = "all of it" if part == "total" else part
+        table.add_row(f"  {name}, summed over {len(records)} trials", f"{seconds:.0f}")
+    console.print()
+    console.print(table)
+    peak = max((record.peak_memory_bytes for record in records), default=0)
+    console.print(f"largest trial process: {peak / 1e9:.1f} GB", highlight=False)
