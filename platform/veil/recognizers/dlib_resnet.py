@@ -74,6 +74,7 @@ class DlibResNetBody(nn.Module):
         """Take over face-api's weights; the learned scale behind each convolution is folded into it."""
         _fill(self.conv32_down, tensors, "conv32_down")
         for name, block in self.blocks.items():
+            assert isinstance(block, ResidualBlock)
             _fill(block.conv1, tensors, f"{name}/conv1")
             _fill(block.conv2, tensors, f"{name}/conv2")
         self.fc.weight.data.copy_(tensors["fc"].T)

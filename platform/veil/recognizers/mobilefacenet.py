@@ -18,7 +18,7 @@ from veil.weights.tflite_graph import Convolution, read_convolutions
 
 
 class _FixedPReLU(torch.autograd.Function):
-    """PReLU whose slopes need no gradient: PyTorch's own backward always computes it, which doubles the backward pass."""
+    """PReLU without a gradient for the slopes, which PyTorch's own backward always computes at twice the cost."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, slope: Tensor) -> Tensor:
@@ -50,7 +50,9 @@ class FixedPReLU(nn.Module):
 class ConvolutionBlock(nn.Module):
     """A convolution with TensorFlow's "SAME" padding for even sizes, then an optional PReLU."""
 
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1, prelu: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1, prelu: bool = True
+    ) -> None:
         super().__init__()
         # "SAME" with stride 2 on an even size pads only after the last row and column.
         self.padding_after = size - stride if stride > 1 else 0
