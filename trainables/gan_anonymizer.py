@@ -51,18 +51,18 @@ class GanConfig(Settings):
     transform_strength: float = Field(1.0, gt=0, le=2, description="of the random views")
     id_margin: float = Field(0.0, ge=-1, le=1, description="cosine below which an image counts as another person")
     expr_temperature: float = Field(2.0, gt=0, description="of the teacher's posteriors in the loss")
-    adversarial: Literal["hinge", "nonsaturating", "lsgan"] = "hinge"
-    rec_size: int = Field(28, ge=1, le=112, description="cells per side at which structure is compared")
+    adversarial: Literal["hinge", "nonsaturating", "lsgan"] = "nonsaturating"
+    rec_size: int = Field(56, ge=1, le=112, description="cells per side at which structure is compared")
     images: int = Field(2000, ge=1, description="images seen in training, after the warm start")
     warm_start_images: int = Field(
         3000, ge=0, description="images seen in the shared pre-training; 0 starts from noise"
     )
-    batch_size: int = Field(8, ge=1, description="of the global batch, all workers together")
-    generator_width: int = Field(24, ge=8, description="channels of the generator's first level")
+    batch_size: int = Field(4, ge=1, description="of the global batch, all workers together")
+    generator_width: int = Field(16, ge=8, description="channels of the generator's first level")
     discriminator_width: int = Field(24, ge=8, description="channels of the discriminator's first level")
-    learning_rate: float = Field(5e-4, gt=0, description="Adam's, of the generator")
-    discriminator_learning_rate: float = Field(5e-4, gt=0, description="Adam's, of the discriminator")
-    r1_gamma: float = Field(1.0, ge=0, description="weight of the R1 penalty")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, of the generator")
+    discriminator_learning_rate: float = Field(1e-3, gt=0, description="Adam's, of the discriminator")
+    r1_gamma: float = Field(0.02, ge=0, description="weight of the R1 penalty")
     r1_every_steps: int = Field(16, ge=1, description="the penalty is computed every so many steps")
     ema_half_life_images: float = Field(300.0, ge=0, description="of the averaged generator, which is the one kept")
     report_every_images: int = Field(200, ge=1)
@@ -144,8 +144,8 @@ class GanAnonymizer:
         return GeneratorAnonymizer(generator, build_conditioning(description["conditioning"]))
 
     def label(self, config: GanConfig) -> str:
-        """For example "landmarks λ_id=1 λ_expr=2"; "plain proxy" marks a loss without random views."""
-        plain = "" if config.proxy_transforms or config.weights.id == 0 else " plain proxy"
+        """For example "landmarks λ_id=1 λ_expr=2"; "plain" marks a loss without random views."""
+        plain = "" if config.proxy_transforms or config.weights.id == 0 else " plain"
         return f"{config.conditioning} λ_id={config.weights.id:.3g} λ_expr={config.weights.expr:.3g}{plain}"
 
 

@@ -36,8 +36,8 @@ MIRRORED = (
 )
 """MIRRORED[i] is the landmark that takes the place of landmark i when the face is mirrored."""
 
-FOREHEAD = 0.9
-"""Height of the forehead above the brows, as a share of the distance from brows to chin."""
+FOREHEAD = 0.5
+"""Height of the forehead above the brows, as a share of the distance from brows to chin (the rule of facial thirds)."""
 
 _SUBPIXEL_BITS = 4
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainables.conditioning.geometry import mirror_faces
 from trainables.gan.views import DRAWS
 from veil.errors import DataError
+from veil.faces.table import images_to_tensor
 from veil.interfaces import Conditioning, FaceBatch
 
 _ORDER_STREAM = 0
@@ -40,7 +41,7 @@ class TrainingFaces:
 
     def batch(self, indices: np.ndarray, mirrored: np.ndarray) -> FaceBatch:
         """Faces at `indices` (B,), those with `mirrored` (B,) flipped left to right, landmarks included."""
-        images = torch.from_numpy(self.images[indices]).float().div_(127.5).sub_(1)
+        images = images_to_tensor(self.images[indices])
         faces = FaceBatch(images, torch.from_numpy(self.landmarks[indices]))
         flipped, chosen = mirror_faces(faces), torch.from_numpy(mirrored)
         return FaceBatch(

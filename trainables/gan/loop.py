@@ -102,6 +102,7 @@ def train(
     while images_seen < plan.images and not stopped:
         first = images_seen + runtime.rank * share
         batch = _batch(runtime, plan, faces, conditioning, first, share)
+        _set_learning_rates(nets, plan, images_seen)
         parts = train_step(nets, judges, batch, plan.step, runtime, step=images_seen // plan.batch_size)
         before, images_seen = images_seen, images_seen + plan.batch_size
         nets.ema.update(nets.generator, plan.batch_size)
@@ -143,6 +144,17 @@ def _batch(
 ) -> Batch:
     batch = make_batch(faces, conditioning, draw_samples(plan.seed, first, count, len(faces)))
     return batch._replace(originals=runtime.images(batch.originals), condition=runtime.images(batch.condition))
+
+
+def _set_learning_rates(nets: Nets, plan: TrainingPlan, images_seen: int) -> None:
+    """Constant in the first half of the training, then linearly to 0 (as in pix2pix)."""
+    share = min(1.0, 2 * (1 - images_seen / plan.images))
+    for optimizer, rate in (
+        (nets.optimizer_g, plan.nets.generator_rate),
+        (nets.optimizer_d, plan.nets.discriminator_rate),
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = share * rate
 
 
 def _passes(before: int, after: int, every: int) -> bool:

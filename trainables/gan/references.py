@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables.gan.data import Samples, TrainingFaces
+from veil.faces.table import images_to_tensor
 
 _CHUNK_IMAGES = 32
 
@@ -51,7 +52,7 @@ def references(
 
 
 def _cached(faces: TrainingFaces, net: nn.Module, device: torch.device | str, cache: Path) -> Tensor:
-    path = cache / f"references-{faces.key}-{str(net.asset_sha256)[:16]}.safetensors"
+    path = cache / f"references-{faces.key}-{net.asset_sha256}.safetensors"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
@@ -63,9 +64,8 @@ def _cached(faces: TrainingFaces, net: nn.Module, device: torch.device | str, ca
 
 @torch.no_grad()
 def _outputs(faces: TrainingFaces, net: Callable[[Tensor], Tensor], device: torch.device | str) -> Tensor:
-    images = torch.from_numpy(faces.images)
     outputs = []
-    for chunk in images.split(_CHUNK_IMAGES):
-        pixels = chunk.to(device).float().div_(127.5).sub_(1)
+    for first in range(0, len(faces), _CHUNK_IMAGES):
+        pixels = images_to_tensor(faces.images[first : first + _CHUNK_IMAGES]).to(device)
         outputs.append(torch.stack([net(pixels), net(pixels.flip(-1))], dim=1))
     return torch.cat(outputs)

@@ -43,10 +43,10 @@ class StepSettings:
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
-    adversarial: Adversarial = "hinge"
-    r1_gamma: float = 1.0
+    adversarial: Adversarial = "nonsaturating"
+    r1_gamma: float = 0.02
     r1_every_steps: int = 16
-    rec_size: int = 28
+    rec_size: int = 56
     id_margin: float = 0.0
     transform_strength: float = 1.0
     expr_temperature: float = 2.0

@@ -95,8 +95,7 @@ class Runtime:
         if self.world_size == 1:
             return wrapped
         device_ids = [self.device] if cast(torch.device, self.device).type == "cuda" else None
-        # No buffers are trained: with per-sample norms there is nothing to broadcast.
-        return DistributedDataParallel(wrapped, device_ids=device_ids, broadcast_buffers=False)
+        return DistributedDataParallel(wrapped, device_ids=device_ids)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Context of mixed precision; does nothing when `autocast_dtype` is None."""

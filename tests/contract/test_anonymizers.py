@@ -1,0 +1,62 @@
+"""What every anonymizer must keep: the registered ones with their defaults, and a generator under each conditioning."""
+
+import pytest
+import torch
+from real_faces import astronaut_faces
+
+from trainables.anonymizers.generative import GeneratorAnonymizer
+from trainables.conditioning import build_conditioning
+from trainables.gan.unet import UNet
+from veil.interfaces import Anonymizer, FaceBatch
+from veil.registry import anonymizers, conditionings
+
+
+def generator(name):
+    conditioning = build_conditioning(name)
+    torch.manual_seed(0)
+    return GeneratorAnonymizer(UNet(conditioning.channels, 8), conditioning)
+
+
+ANONYMIZERS = {name: anonymizers.get(name) for name in anonymizers.names()} | {
+    f"generator on {name}": lambda name=name: generator(name) for name in conditionings.names()
+}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return astronaut_faces(4)
+
+
+@pytest.fixture(params=list(ANONYMIZERS))
+def anonymizer(request):
+    return ANONYMIZERS[request.param]()
+
+
+def test_shape_range_and_type(anonymizer, faces):
+    images = anonymizer(faces)
+    assert isinstance(anonymizer, Anonymizer)
+    assert images.shape == faces.images.shape
+    assert images.dtype is torch.float32
+    assert torch.isfinite(images).all()
+    assert images.min() >= -1 and images.max() <= 1
+    assert not images.requires_grad
+
+
+def test_changes_the_face(anonymizer, faces):
+    assert (anonymizer(faces) - faces.images).abs().mean() > 0.01
+
+
+def test_deterministic_and_leaves_its_input_alone(anonymizer, faces):
+    before = faces.images.clone()
+    assert torch.equal(anonymizer(faces), anonymizer(faces))
+    assert torch.equal(faces.images, before)
+
+
+def test_one_by_one_equals_the_batch(anonymizer, faces):
+    single = [anonymizer(FaceBatch(faces.images[i : i + 1], faces.landmarks[i : i + 1])) for i in range(4)]
+    torch.testing.assert_close(torch.cat(single), anonymizer(faces), rtol=0, atol=1e-4)
+
+
+def test_the_order_of_the_faces_does_not_matter(anonymizer, faces):
+    backwards = anonymizer(FaceBatch(faces.images.flip(0), faces.landmarks.flip(0))).flip(0)
+    torch.testing.assert_close(backwards, anonymizer(faces), rtol=0, atol=1e-4)

@@ -1,0 +1,194 @@
+"""The training loop: exact resumption, workers that equal one, divergence, early stop; the loss nets are stand-ins."""
+
+import json
+import multiprocessing
+import socket
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+import torch.distributed as dist
+from real_faces import astronaut_faces
+from safetensors.torch import load_file
+from stand_ins import small_roles
+
+from trainables.conditioning import build_conditioning
+from trainables.gan.data import TrainingFaces
+from trainables.gan.loop import TrainingPlan, is_finished, load_generator, save_generator, train
+from trainables.gan.objective import LossWeights
+from trainables.gan.steps import NetSettings, StepSettings
+from trainables.gan.unet import UNet
+from veil.errors import ConfigError, DataError, DivergedError
+from veil.faces.table import tensor_to_images
+from veil.runtime import LocalLauncher, Runtime, latest_checkpoint
+
+NETS = ("generator", "ema", "discriminator")
+
+
+@pytest.fixture(scope="module")
+def faces():
+    batch = astronaut_faces(5)
+    return TrainingFaces(tensor_to_images(batch.images), batch.landmarks.numpy(), key="astronaut")
+
+
+def plan(images=24, **changes):
+    weights = changes.pop("weights", LossWeights(adv=1, rec=10, id=1, expr=1))
+    return TrainingPlan(
+        nets=NetSettings(
+            channels=1, generator_width=8, discriminator_width=8, generator_rate=1e-3, discriminator_rate=1e-3,
+            ema_half_life_images=50, seed=0,
+        ),
+        step=StepSettings(weights=weights, r1_gamma=0.1, r1_every_steps=2),
+        images=images,
+        batch_size=4,
+        report_every_images=8,
+        checkpoint_every_images=changes.pop("checkpoint_every_images", 12),
+        seed=0,
+    )  # fmt: skip
+
+
+def job(plan, faces, folder, **changes):
+    arguments = {
+        "plan": plan,
+        "faces": faces,
+        "conditioning": build_conditioning("landmarks"),
+        "load_roles": small_roles,
+        "folder": folder / "training",
+        "cache": folder / "cache",
+    }
+    return partial(train, **(arguments | changes))
+
+
+def trained(folder):
+    return {name: load_file(folder / "training" / f"{name}.safetensors") for name in NETS}
+
+
+def differences(a, b):
+    """Absolute difference of every weight of two trainings."""
+    a, b = trained(a), trained(b)
+    return torch.cat([(a[net][key] - b[net][key]).abs().flatten() for net in NETS for key in a[net]])
+
+
+def test_all_terms_are_reported_by_images_seen(faces, tmp_path):
+    seen = []
+    LocalLauncher(lambda metrics, images: seen.append((images, metrics)))(job(plan(20), faces, tmp_path))
+    assert [images for images, _ in seen] == [8, 16, 20]
+    terms = {"loss/d_adv", "loss/g_adv", "loss/r1", "loss/rec", "loss/id", "loss/expr"}
+    assert terms | {"proxy/cosine", "train/images_per_second"} == set(seen[0][1])
+    assert is_finished(tmp_path / "training")
+
+
+def test_stopped_and_resumed_is_bitwise_uninterrupted(faces, tmp_path):
+    LocalLauncher()(job(plan(24), faces, tmp_path / "whole"))
+    # Stops at the report after 8 images, inside an epoch and between two R1 steps.
+    LocalLauncher(should_stop=lambda: True)(job(plan(24), faces, tmp_path / "halves"))
+    assert not is_finished(tmp_path / "halves" / "training")
+    assert latest_checkpoint(tmp_path / "halves" / "training").name.endswith("8")
+    LocalLauncher()(job(plan(24), faces, tmp_path / "halves"))
+    assert differences(tmp_path / "whole", tmp_path / "halves").max() == 0
+    assert latest_checkpoint(tmp_path / "halves" / "training") is None, "a finished training keeps no checkpoint"
+
+
+def test_a_finished_training_is_not_run_again(faces, tmp_path):
+    LocalLauncher()(job(plan(4), faces, tmp_path))
+    before = (tmp_path / "training" / "ema.safetensors").stat().st_mtime_ns
+    LocalLauncher()(job(plan(4), faces, tmp_path))
+    assert (tmp_path / "training" / "ema.safetensors").stat().st_mtime_ns == before
+
+
+def test_starts_from_the_nets_it_is_given(faces, tmp_path):
+    LocalLauncher()(job(plan(8), faces, tmp_path / "warm"))
+    still = replace(plan(4), nets=replace(plan().nets, generator_rate=0.0, discriminator_rate=0.0, seed=7))
+    LocalLauncher()(job(still, faces, tmp_path / "next", start=tmp_path / "warm" / "training"))
+    a, b = trained(tmp_path / "warm"), trained(tmp_path / "next")
+    assert all(torch.equal(a[net][key], b[net][key]) for net in ("generator", "discriminator") for key in a[net])
+
+
+def test_judges_are_not_loaded_when_no_loss_needs_them(faces, tmp_path):
+    def refuse(device):
+        raise AssertionError("loaded for nothing")
+
+    LocalLauncher()(job(plan(4, weights=LossWeights(id=0, expr=0)), faces, tmp_path, load_roles=refuse))
+    assert is_finished(tmp_path / "training")
+
+
+@pytest.mark.parametrize("term", ["adv", "rec", "id", "expr"])
+def test_each_term_alone_trains_the_generator(faces, tmp_path, term):
+    alone = LossWeights(**(dict.fromkeys(("adv", "rec", "id", "expr"), 0.0) | {term: 1.0}))
+    seen = []
+    LocalLauncher(lambda metrics, images: seen.append(metrics))(job(plan(8, weights=alone), faces, tmp_path))
+    logged = {name for name in seen[0] if name.startswith("loss/")}
+    assert logged == ({"loss/d_adv", "loss/g_adv", "loss/r1"} if term == "adv" else {f"loss/{term}"})
+    torch.manual_seed(0)
+    untrained = UNet(1, 8).state_dict()
+    assert any((value - untrained[key]).abs().max() > 1e-4 for key, value in trained(tmp_path)["generator"].items())
+
+
+def test_divergence_says_when_and_which_term(faces, tmp_path):
+    mad = replace(plan(40), nets=replace(plan().nets, generator_rate=1e30))
+    with pytest.raises(DivergedError, match=r"diverged after \d+ images: .*loss/.* = nan.*learning_rate"):
+        LocalLauncher()(job(mad, faces, tmp_path))
+    assert not is_finished(tmp_path / "training")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def worker(rank, world_size, port, task, should_stop_on=None):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
+    task(Runtime(rank, world_size, "cpu", should_stop=lambda: rank == should_stop_on))
+    dist.destroy_process_group()
+
+
+def run_workers(world_size, task, should_stop_on=None):
+    context, port = multiprocessing.get_context("spawn"), free_port()
+    workers = [
+        context.Process(target=worker, args=(rank, world_size, port, task, should_stop_on))
+        for rank in range(world_size)
+    ]
+    for process in workers:
+        process.start()
+    for process in workers:
+        process.join()
+    return [process.exitcode for process in workers]
+
+
+@pytest.mark.slow
+def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path):
+    # Adam moves a weight whose gradient is all rounding by its whole learning rate: a small one keeps them in bounds.
+    slow = replace(plan(24), nets=replace(plan().nets, generator_rate=5e-5, discriminator_rate=5e-5))
+    LocalLauncher()(job(slow, faces, tmp_path / "one"))
+    LocalLauncher()(job(replace(slow, seed=1), faces, tmp_path / "other"))
+    assert run_workers(2, job(slow, faces, tmp_path / "two")) == [0, 0]
+    two, other = (differences(tmp_path / "one", tmp_path / name) for name in ("two", "other"))
+    assert two.max() < 1e-5
+    assert two.mean() < 1e-8
+    assert other.mean() > 1e-5, "or the comparison proves nothing"
+
+
+@pytest.mark.slow
+def test_one_worker_asked_to_stop_stops_both_at_the_same_image(faces, tmp_path):
+    assert run_workers(2, job(plan(24), faces, tmp_path), should_stop_on=1) == [0, 0]
+    assert json.loads((latest_checkpoint(tmp_path / "training") / "state.json").read_text())["images_seen"] == 8
+
+
+def test_a_batch_that_does_not_divide_is_refused(faces, tmp_path):
+    with pytest.raises(ConfigError, match="batch_size is 4, expected a multiple of the 3 workers"):
+        job(plan(), faces, tmp_path)(Runtime(0, 3))
+
+
+def test_generator_round_trip(tmp_path):
+    net = UNet(4, 8).eval()
+    description = {"conditioning": "masked", "channels": 4, "width": 8}
+    save_generator(tmp_path / "generator", net, description)
+    again, found = load_generator(tmp_path / "generator")
+    condition = torch.randn(1, 4, 112, 112)
+    assert torch.equal(again(condition), net(condition))
+    assert found == description
+    with pytest.raises(DataError, match="holds no generator"):
+        load_generator(tmp_path / "absent")
