@@ -3,6 +3,8 @@
 Shapes: N images, D embedding size, C people of the training set.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -115,8 +117,8 @@ class HeadSettings(NamedTuple):
 def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSettings, seed: int) -> TrainedHeads:
     """Train one head for clear and one for anonymized embeddings against shared prototypes of the people.
 
-    The loss is the additive-angular-margin softmax (ArcFace: Deng et al., 2019) over both kinds of images. Two heads let
-    the attacker undo a re-encoding that the anonymizer applies to everybody; the shared prototypes make clear and
+    The loss is the additive-angular-margin softmax (ArcFace: Deng et al., 2019) over both kinds of images. Two heads
+    let the attacker undo a re-encoding that the anonymizer applies to everybody; the shared prototypes make clear and
     anonymized images of one person meet.
 
     Prototypes start at random, so the clear training images are told apart only if optimisation works. That separates
@@ -139,15 +141,16 @@ def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSetti
     )
     inputs = [torch.from_numpy(part.embeddings).float() for part in (clear, anonymized)]
     labels = torch.from_numpy(np.concatenate([clear.labels, anonymized.labels]))
-    for _ in range(settings.epochs):
-        cosines = _cosines(heads, inputs, prototypes)
-        loss = F.cross_entropy(settings.scale * _with_margin(cosines, labels, settings.margin), labels)
-        loss = loss + settings.anchor * torch.stack([head.departure() for head in heads]).sum()  # type: ignore[operator]
-        if not torch.isfinite(loss):
-            raise AttackFailedError(f"the loss of the attacker's heads is {loss.item()}, expected a finite number")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    with _one_thread():
+        for _ in range(settings.epochs):
+            cosines = _cosines(heads, inputs, prototypes)
+            loss = F.cross_entropy(settings.scale * _with_margin(cosines, labels, settings.margin), labels)
+            loss = loss + settings.anchor * torch.stack([head.departure() for head in heads]).sum()
+            if not torch.isfinite(loss):
+                raise AttackFailedError(f"the loss of the attacker's heads is {loss.item()}, expected a finite number")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
 
     with torch.no_grad():
         correct = (_cosines(heads, inputs, prototypes).argmax(dim=1) == labels).double().numpy()
@@ -158,8 +161,8 @@ def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSetti
             f"{settings.min_clear_accuracy:.0%}; raise `epochs` or `learning_rate`, or lower `anchor`"
         )
     return TrainedHeads(
-        clear=heads[0].double().requires_grad_(False),  # type: ignore[arg-type]
-        anonymized=heads[1].double().requires_grad_(False),  # type: ignore[arg-type]
+        clear=heads[0].double().requires_grad_(False),
+        anonymized=heads[1].double().requires_grad_(False),
         prototypes=F.normalize(prototypes.detach().double(), dim=1).numpy(),
         clear_accuracy=clear_accuracy,
         anonymized_accuracy=float(correct[len(clear.labels) :].mean()),
@@ -177,6 +180,17 @@ def ridge_registration(
     identity = np.eye(anonymized_ND.shape[1])
     gram = anonymized_ND.T @ anonymized_ND + ridge * identity
     return identity + np.linalg.solve(gram, anonymized_ND.T @ (clear_ND - anonymized_ND))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices of a few hundred rows are slower on several threads, and far slower where those threads must wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _cosines(heads: nn.ModuleList, inputs: list[Tensor], prototypes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A4 informed: heads trained on anonymized images of the attacker's own people, and of enrolment images of the targets."""
+"""A4 informed: heads trained on anonymized images of the attacker's own people and of enrolled target images."""
 
 from typing import ClassVar, NamedTuple
 

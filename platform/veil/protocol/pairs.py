@@ -15,7 +15,7 @@ _DECIMALS = 9
 and an anonymizer that makes all images equal must give ties, not an order by rounding noise."""
 
 SMALLEST_NORM = 1e-6
-"""A vector shorter than this has no direction: centring equal embeddings leaves rounding noise that must stay near 0."""
+"""A vector shorter than this has no direction: what centring leaves of equal embeddings is rounding noise."""
 
 
 class Pairs(NamedTuple):

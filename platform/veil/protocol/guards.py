@@ -1,0 +1,106 @@
+"""Refusals: each guard raises ProtocolError where a number would not mean what it says."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from veil.errors import DataError, ProtocolError
+from veil.faces.table import FaceTable
+from veil.interfaces import Comparisons
+from veil.protocol.score import Estimate, RungScore
+
+SPLITS = ("train", "attacker", "search", "sealed")
+
+
+def check_disjoint_identities(faces: FaceTable) -> None:
+    """Refuse a person who is in two splits: training on a target is not anonymizing a stranger."""
+    home: dict[str, str] = {}
+    for split in SPLITS:
+        for person in sorted(set(_identities(faces, split))):
+            other = home.setdefault(person, split)
+            if other != split:
+                raise ProtocolError(
+                    f"person {person!r} is in the splits {other!r} and {split!r}; splits must be disjoint by identity: "
+                    "prepare the faces again"
+                )
+
+
+def _identities(faces: FaceTable, split: str) -> Sequence[str]:
+    try:
+        return faces.split(split).identities
+    except DataError:
+        return ()  # a table without this split has nobody in it
+
+
+def check_distinct_models(recognizers: Mapping[str, str], proxies: Mapping[str, str]) -> None:
+    """Refuse a scoring recognizer with the weights of one inside the loss.
+
+    Args:
+        recognizers: SHA-256 of the weights by name, of the models that score.
+        proxies: the same for the models inside the loss.
+    """
+    for name, weights in recognizers.items():
+        for proxy, proxy_weights in proxies.items():
+            if weights == proxy_weights:
+                raise ProtocolError(
+                    f"recognizer {name!r} scores and has the same weights as {proxy!r}, which is inside the loss; "
+                    "change `roles.search` or `roles.proxies`"
+                )
+
+
+def check_comparisons(comparisons: Comparisons, far: float, min_false_accepts: int) -> None:
+    """Refuse comparisons that are malformed, compare a source with itself, or are too few for the FAR."""
+    name = comparisons.name
+    if (comparisons.gallery_sources == comparisons.probe_sources).any():
+        raise ProtocolError(f"attack {name!r} compares two renderings of one source image")
+    if not np.isfinite(comparisons.scores).all():
+        raise ProtocolError(f"attack {name!r} gave scores that are not finite")
+    genuine = comparisons.gallery_identities == comparisons.probe_identities
+    if not genuine.any():
+        raise ProtocolError(f"attack {name!r} has no genuine pair; every person needs at least 2 images")
+    expected = far * count_source_pairs(comparisons, ~genuine)
+    if expected < min_false_accepts - 1e-9:
+        raise ProtocolError(
+            f"attack {name!r} expects only {expected:.1f} false accepts at FAR {far:g}, fewer than "
+            f"{min_false_accepts}: its TAR would rest on too few impostors; put more people into the split, raise "
+            "`suite.far` or lower `suite.min_false_accepts`"
+        )
+
+
+def count_source_pairs(comparisons: Comparisons, chosen: np.ndarray) -> int:
+    """Number of distinct unordered pairs of source images among the chosen comparisons.
+
+    The same two photographs compared both ways round, or under two heads, are one piece of evidence, not two.
+    """
+    gallery, probe = comparisons.gallery_sources[chosen], comparisons.probe_sources[chosen]
+    first, second = np.minimum(gallery, probe).astype(np.int64), np.maximum(gallery, probe).astype(np.int64)
+    if first.size == 0:
+        return 0
+    return int(np.unique(first * (int(second.max()) + 1) + second).size)
+
+
+def check_control(rungs: Sequence[RungScore], min_tar: float) -> None:
+    """Refuse to call anything private where the recognizer does not even know clear faces."""
+    controls = [rung for rung in rungs if rung.rung == "A0"]
+    if not controls:
+        raise ProtocolError("no A0 control was measured")
+    for rung in controls:
+        if rung.tar.value < min_tar:
+            raise ProtocolError(
+                f"A0 control of {rung.recognizer!r} is {rung.tar.value:.3f}, below {min_tar:g}: the recognizer fails "
+                "on clear faces, so a low leak would prove nothing; choose another recognizer or better crops"
+            )
+
+
+def check_blackout(leak: Estimate, floor_95: float, far: float) -> None:
+    """Refuse a protocol under which images that are all equal leak more than chance.
+
+    Equal images tie every score that depends on them; what remains is how unevenly images are spread over people. More
+    than twice the FAR, and more than the permuted labels reach, means that the protocol itself leaks.
+    """
+    limit = max(floor_95, 2 * far)
+    if leak.low > limit:
+        raise ProtocolError(
+            f"blackout not at the floor: images without content leak {leak.value:.3f} [{leak.low:.3f}, "
+            f"{leak.high:.3f}], chance reaches {limit:.3f}; numbers of images per person may be too uneven"
+        )

@@ -1,0 +1,180 @@
+"""From the comparisons of a rung to its score, its bootstrap replicates and its chance floor."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veil.config import SuiteConfig
+from veil.errors import ProtocolError
+from veil.interfaces import AttackSet, Comparisons
+from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, percentile_interval
+from veil.metrics.identification import cmc
+from veil.metrics.permutation import permute_labels, permuted_tar_at_far
+from veil.metrics.verification import auc, eer, roc, tar_at_far
+from veil.protocol.score import Estimate, RungScore
+
+Floats = NDArray[np.float64]
+
+_ROC_FAR = np.concatenate([[0.0], np.logspace(-4, 0, 199)])
+
+
+class RocCurve(NamedTuple):
+    """ROC thinned for plotting.
+
+    Attributes:
+        far: (200,), 0 and then 1e-4 to 1 in equal steps of the logarithm.
+        tar: (200,).
+    """
+
+    far: Floats
+    tar: Floats
+
+
+class Measured(NamedTuple):
+    """A rung with what joint statements over several rungs need.
+
+    Attributes:
+        score: the rung's score.
+        replicates: (R,), TAR in each resample of the people; resample r is the same for all rungs.
+        floor: (M,), TAR under each permutation of the labels; permutation m is the same for all rungs.
+        curve: ROC for plotting.
+    """
+
+    score: RungScore
+    replicates: Floats
+    floor: Floats
+    curve: RocCurve
+
+
+class People:
+    """The people under attack, with the resamples and permutations that all rungs share.
+
+    Args:
+        target: images under attack.
+        suite: replicates, permutations, FAR and seed.
+    """
+
+    def __init__(self, target: AttackSet, suite: SuiteConfig) -> None:
+        self._suite = suite
+        self._names = np.unique(target.identities)
+        # An image is a person in a source: one photograph can show two people.
+        self._images = np.unique(self._code(target.sources, target.identities))
+        owner = np.empty(self._images.size, np.int64)
+        owner[self._image(target.sources, target.identities)] = self.person(target.identities)
+        self._owner = owner
+        self.multiplicities = draw_multiplicities(self._names.size, suite.bootstrap_replicates, suite.seed)
+        self._permuted = permute_labels(owner, suite.floor_permutations, suite.seed)
+
+    def person(self, identities: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Position of each person among the people under attack, in 0..n-1."""
+        return np.searchsorted(self._names, identities)
+
+    def _code(self, sources: NDArray[np.int64], identities: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(sources, np.int64) * self._names.size + self.person(identities)
+
+    def _image(self, sources: NDArray[np.int64], identities: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self._images, self._code(sources, identities))
+
+    def measure(self, comparisons: Comparisons, rung: str, recognizer: str) -> Measured:
+        """Score one rung; the comparisons have passed the guards.
+
+        Raises:
+            ProtocolError: the attack compared images of people who are not under attack.
+        """
+        strangers = np.setdiff1d([comparisons.gallery_identities, comparisons.probe_identities], self._names)
+        if strangers.size:
+            raise ProtocolError(
+                f"attack {comparisons.name!r} compared {strangers.size} people who are not under attack"
+            )
+        far = self._suite.far
+        gallery, probe = self.person(comparisons.gallery_identities), self.person(comparisons.probe_identities)
+        gallery_images = self._image(comparisons.gallery_sources, comparisons.gallery_identities)
+        probe_images = self._image(comparisons.probe_sources, comparisons.probe_identities)
+        scores = comparisons.scores
+        is_genuine = gallery == probe
+        genuine, impostor = scores[is_genuine], scores[~is_genuine]
+
+        replicates = bootstrap_tar_at_far(scores, gallery, probe, self.multiplicities, far)
+        floor = permuted_tar_at_far(
+            scores, gallery_images, probe_images, self._owner, self._permuted, comparisons.exchangeable, far
+        )
+        ranks = _ranks(comparisons, gallery, probe, gallery_images, probe_images)
+        score = RungScore(
+            name=comparisons.name,
+            rung=rung,
+            recognizer=recognizer,
+            tar=estimate(tar_at_far(genuine, impostor, far), replicates),
+            eer=eer(genuine, impostor),
+            auc=auc(genuine, impostor),
+            rank_1=float(ranks[0]),
+            rank_5=float(ranks[min(4, ranks.size - 1)]),
+            n_identities=int(np.unique(np.concatenate([gallery, probe])).size),
+            n_genuine=int(genuine.size),
+            n_impostor=int(impostor.size),
+            floor_mean=float(np.nanmean(floor)),
+            floor_95=float(np.nanquantile(floor, 0.95)),
+            diagnostics=comparisons.diagnostics,
+        )
+        curve = roc(genuine, impostor)
+        return Measured(score, replicates, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)))
+
+
+def _ranks(
+    comparisons: Comparisons,
+    gallery: NDArray[np.int64],
+    probe: NDArray[np.int64],
+    gallery_images: NDArray[np.int64],
+    probe_images: NDArray[np.int64],
+) -> Floats:
+    if comparisons.exchangeable != "both":
+        return cmc(comparisons.scores, gallery, probe_images, probe)
+    # One set against itself lists each pair once; either image can be the probe.
+    return cmc(
+        np.concatenate([comparisons.scores, comparisons.scores]),
+        np.concatenate([gallery, probe]),
+        np.concatenate([probe_images, gallery_images]),
+        np.concatenate([probe, gallery]),
+    )
+
+
+def estimate(value: float, replicates: Floats) -> Estimate:
+    """Value with the percentile interval of its replicates, widened where it does not contain the value."""
+    low, high = percentile_interval(replicates)
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+class Leak(NamedTuple):
+    """The worst rung from A1 on.
+
+    Attributes:
+        estimate: its TAR, with the interval of the maximum, which is chosen anew in each resample.
+        strongest: the rung.
+        floor_mean, floor_95: mean and 95th percentile of the maximum over rungs under permuted labels.
+    """
+
+    estimate: Estimate
+    strongest: RungScore
+    floor_mean: float
+    floor_95: float
+
+
+def worst_case(measured: Sequence[Measured]) -> Leak | None:
+    """Maximum over all rungs but the control and over all recognizers; None if only controls were measured.
+
+    The interval is that of the maximum itself: a bootstrap of each rung alone would hide that the attacker may choose.
+    """
+    attacks = [item for item in measured if item.score.rung != "A0"]
+    if not attacks:
+        return None
+    strongest = max(attacks, key=lambda item: item.score.tar.value).score
+    # fmax ignores a replicate in which one rung had no genuine pair.
+    replicates = np.fmax.reduce([item.replicates for item in attacks])
+    floor = np.fmax.reduce([item.floor for item in attacks])
+    return Leak(
+        estimate=estimate(strongest.tar.value, replicates),
+        strongest=strongest,
+        floor_mean=float(np.nanmean(floor)),
+        floor_95=float(np.nanquantile(floor, 0.95)),
+    )

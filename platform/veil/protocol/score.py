@@ -1,0 +1,193 @@
+"""What the protocol says of one anonymizer: objectives with intervals, every rung, and what the numbers rest on."""
+
+from collections.abc import Mapping
+
+from veil.config import Settings, SuiteConfig, hash_values
+from veil.errors import ConfigError
+from veil.objectives import OBJECTIVES
+from veil.registry import attackers
+
+PROTOCOL_VERSION = 1
+"""Raised whenever an objective, a rung or a guard changes meaning, so that old and new scores never mix."""
+
+
+class Estimate(Settings):
+    """A value with its 95 % interval.
+
+    Attributes:
+        value: point estimate.
+        low: lower end, at most `value`.
+        high: upper end, at least `value`.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class RungScore(Settings):
+    """One way of attacking with one recognizer.
+
+    Attributes:
+        name: "parrot" or "informed/closed_set".
+        rung: "A0" to "A6".
+        recognizer: registered name.
+        tar: true accept rate at the suite's FAR, measured on impostors of this rung, ties split.
+        eer: equal error rate.
+        auc: area under the ROC.
+        rank_1, rank_5: share of probes whose person is among the best 1 or 5 of the gallery; ties broken at random.
+        n_identities: people.
+        n_genuine, n_impostor: scored pairs.
+        floor_mean, floor_95: mean and 95th percentile of TAR when identity labels are dealt out at random.
+        diagnostics: what the attacker says of itself.
+    """
+
+    name: str
+    rung: str
+    recognizer: str
+    tar: Estimate
+    eer: float
+    auc: float
+    rank_1: float
+    rank_5: float
+    n_identities: int
+    n_genuine: int
+    n_impostor: int
+    floor_mean: float
+    floor_95: float
+    diagnostics: dict[str, float] = {}
+
+
+class ExpressionScore(Settings):
+    """How much of the expression survives, by the evaluator.
+
+    Attributes:
+        js: mean Jensen-Shannon divergence in bits, in [0, 1]; utility is 1 - js.
+        kl: mean KL divergence in nats from the posterior of the original.
+        top1_agreement: share of images whose most probable expression is unchanged.
+        largest_class_share: share of the expression predicted most often on anonymized images.
+        collapsed: whether one expression stands for everything although the originals show several.
+    """
+
+    js: float
+    kl: float
+    top1_agreement: float
+    largest_class_share: float
+    collapsed: bool
+
+
+class RealismScore(Settings):
+    """Likeness of pixels to the original.
+
+    Attributes:
+        ssim: mean structural similarity, in [-1, 1].
+        psnr: decibels; None where the images are equal.
+    """
+
+    ssim: float
+    psnr: float | None
+
+
+class ProxyReading(Settings):
+    """What a recognizer from inside the training loss sees: a diagnostic, never part of the leak.
+
+    Attributes:
+        cosine: mean cosine between the clear and the anonymized image of the same source.
+        naive_tar: TAR at the suite's FAR of the naive attack with this recognizer.
+    """
+
+    cosine: float
+    naive_tar: float
+
+
+class TrialScore(Settings):
+    """Score card of one anonymizer.
+
+    Attributes:
+        valid: whether the numbers mean what they say.
+        reason: why not; None if valid.
+        objectives: estimates by objective name; empty unless valid.
+        rungs: every rung that was measured, also of an invalid score.
+        strongest: name of the rung whose TAR is the leak (with the recognizer before it, where there are several).
+        leak_floor_mean, leak_floor_95: what the largest TAR of all rungs would be by chance, mean and 95th percentile.
+        cosine: mean cosine between clear and anonymized image of the same source, by scoring recognizer.
+        deployed: TAR of the naive attack at the threshold set on clear images, by scoring recognizer. It says what a
+            system in use would do, not what an attacker could: a shifted image evades it without hiding anybody.
+        expression: details of utility.
+        realism: details of realism.
+        proxy: readings of the recognizers from inside the loss, by name.
+        detection_rate: share of anonymized images in which a face is found; None where it was not measured.
+        target_split: people who were attacked, "search" or "sealed".
+        n_images: images that were attacked.
+        undetected: images of these people in which no face was found before anonymization; they are not scored.
+        suite_hash, data_hash, contract_hash: attack suite with its models, contents of the faces, crop contract.
+        models: SHA-256 of weights by "role/name".
+        seeds: seeds by use.
+        versions: versions of the software that decides the numbers.
+        seconds: wall time by part.
+    """
+
+    valid: bool
+    reason: str | None = None
+    objectives: dict[str, Estimate] = {}
+    rungs: tuple[RungScore, ...] = ()
+    strongest: str | None = None
+    leak_floor_mean: float | None = None
+    leak_floor_95: float | None = None
+    cosine: dict[str, float] = {}
+    deployed: dict[str, float] = {}
+    expression: ExpressionScore | None = None
+    realism: RealismScore | None = None
+    proxy: dict[str, ProxyReading] = {}
+    detection_rate: float | None = None
+    target_split: str
+    n_images: int
+    undetected: int
+    suite_hash: str
+    data_hash: str
+    contract_hash: str
+    models: dict[str, str] = {}
+    seeds: dict[str, int] = {}
+    versions: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+
+
+def suite_hash(suite: SuiteConfig, recognizers: Mapping[str, str], evaluator: tuple[str, str]) -> str:
+    """Hash of everything that decides what a score means, apart from the data.
+
+    Args:
+        suite: the attacks; settings an attacker was not given count with their defaults.
+        recognizers: SHA-256 of the weights by name of the recognizers that score.
+        evaluator: name and SHA-256 of the expression net that scores.
+
+    Raises:
+        ConfigError: an attacker is unknown, or a setting of its strength is wrong.
+    """
+    return hash_values(
+        {
+            "protocol": PROTOCOL_VERSION,
+            "suite": {**suite.model_dump(mode="json"), "strength": None},
+            "strength": {name: config.model_dump(mode="json") for name, config in attacker_configs(suite).items()},
+            "recognizers": dict(recognizers),
+            "evaluator": list(evaluator),
+            "objectives": [[item.name, item.direction, item.unit] for item in OBJECTIVES.values()],
+        }
+    )
+
+
+def attacker_configs(suite: SuiteConfig) -> dict[str, Settings]:
+    """Validated settings of each attacker of the suite, in ladder order.
+
+    Raises:
+        ConfigError: an attacker is unknown, a setting is wrong, or strength is given for an attacker not in the suite.
+    """
+    unused = sorted(set(suite.strength) - set(suite.attackers))
+    if unused:
+        raise ConfigError(
+            f"suite.strength is set for {', '.join(unused)}, which suite.attackers does not contain: "
+            f"{', '.join(suite.attackers)}"
+        )
+    return {
+        name: attackers.get(name).Config.parse(suite.strength.get(name, {}), where=f"suite.strength.{name}")
+        for name in suite.attackers
+    }
