@@ -27,8 +27,6 @@ class InsightFacePack(FrozenNet):
     input is scaled.
     """
 
-    asset = ""
-
     def __init__(self, body: nn.Module, mean: float, scale: float) -> None:
         super().__init__()
         self.body = body

@@ -32,11 +32,11 @@ def read_weights(binary: Path, manifest: Path) -> dict[str, Tensor]:
             quantization = entry.get("quantization")
             stored = np.dtype(quantization["dtype"] if quantization else entry["dtype"]).newbyteorder("<")
             size = math.prod(entry["shape"]) * stored.itemsize
-            values = content[offset : offset + size].view(stored).astype(np.float32)
+            if offset + size > content.size:
+                raise AssetError(f"{binary} ends within tensor {entry['name']!r}; {manifest} belongs to another file")
+            values = np.frombuffer(content[offset : offset + size].tobytes(), stored).astype(np.float32)
             if quantization:
                 values = values * np.float32(quantization["scale"]) + np.float32(quantization["min"])
-            if values.size != math.prod(entry["shape"]):
-                raise AssetError(f"{binary} ends within tensor {entry['name']!r}; {manifest} belongs to another file")
             tensors[entry["name"]] = torch.from_numpy(values.reshape(entry["shape"]))
             offset += size
     if offset != content.size:

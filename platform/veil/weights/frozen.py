@@ -1,5 +1,6 @@
 """Base of the nets that judge faces: weights fixed, always in evaluation mode, gradients only towards the input."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 from torch import nn
@@ -7,7 +8,7 @@ from torch import nn
 from veil.assets.registry import load_registry
 
 
-class FrozenNet(nn.Module):
+class FrozenNet(nn.Module, ABC):
     """A net with fixed weights that maps aligned crops, float (B, 3, 112, 112) RGB in [-1, 1].
 
     Attributes:
@@ -21,13 +22,13 @@ class FrozenNet(nn.Module):
     asset_sha256: str
 
     @classmethod
+    @abstractmethod
     def load(cls) -> Self:
         """Build the net on the CPU with its weights, frozen.
 
         Raises:
             AssetError: the weights cannot be had.
         """
-        raise TypeError(f"{cls.__qualname__} must define load()")
 
     @classmethod
     def weights_sha256(cls) -> str:
