@@ -15,6 +15,7 @@ from veil.errors import ConfigError, VeilError
 from veil.registry import find_preset
 from veil.study import StudyFolder
 
+PIPE_WIDTH = 130
 EXIT_ERROR = 2
 EXIT_TRIALS_FAILED = 3
 EXIT_INTERRUPTED = 130
@@ -25,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console()
+# Into a file or a pipe, tables get the width they need instead of rich's 80 columns.
+console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 errors = Console(stderr=True)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Study file (YAML).")]
@@ -55,7 +57,9 @@ def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is mi
                     fetch_asset(status.name)
                 except VeilError as error:
                     failed.append(str(error))
-    table = Table("asset", "", "size", "where", "licence", title=f"Veil {__version__}", title_justify="left")
+    table = Table(title=f"Veil {__version__}", title_justify="left", show_lines=True)
+    for heading in ("asset", "", "size", "where", "licence"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
     for status in statuses():
         mark = "[green]here[/green]" if status.present else "[yellow]missing[/yellow]"
         where = status.problem or status.location

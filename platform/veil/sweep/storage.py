@@ -1,6 +1,6 @@
 """The study's Optuna database: the single source of truth about which trials exist and how they ended."""
 
-import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from veil.objectives import get_objective
 from veil.study import StudyFolder, TrialRecord
 from veil.sweep.space import TRAINABLE_ATTRIBUTE
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Known and wanted: multivariate and grouped TPE, and names for the objectives.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
 FINISHED_STATES = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
 
@@ -24,7 +28,6 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
     Raises:
         ConfigError: the database cannot be opened.
     """
-    logging.getLogger("optuna").setLevel(logging.WARNING)
     try:
         study = optuna.create_study(
             storage=storage_url(folder.optuna_path),
