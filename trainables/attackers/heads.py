@@ -6,6 +6,7 @@ Shapes: N images, D embedding size, C people of the training set.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -31,15 +32,15 @@ class Head(nn.Module):
 
     def __init__(self, kind: HeadKind, size: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        if kind == "linear":
-            self.correction = nn.Sequential(nn.Linear(size, size, bias=False))
-        else:
-            self.correction = nn.Sequential(
-                nn.Linear(size, hidden, bias=False), nn.GELU(), nn.Linear(hidden, size, bias=False)
-            )
-        for parameter in self.correction.parameters():
-            nn.init.normal_(parameter, std=size**-0.5, generator=generator)
-        nn.init.zeros_(self.correction[-1].weight)
+        sizes = (size, size) if kind == "linear" else (size, hidden, size)
+        # Unlike the constructor, skip_init draws nothing from the process's own random numbers.
+        layers: list[nn.Module] = [
+            nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False) for inputs, outputs in pairwise(sizes)
+        ]
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=size**-0.5, generator=generator)
+        nn.init.zeros_(layers[-1].weight)
+        self.correction = nn.Sequential(layers[0], *(part for layer in layers[1:] for part in (nn.GELU(), layer)))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map (N, D) to unit vectors (N, D); a row without direction stays near 0."""

@@ -95,12 +95,12 @@ def check_control(rungs: Sequence[RungScore], min_tar: float) -> None:
 def check_blackout(leak: Estimate, floor_95: float, far: float) -> None:
     """Refuse a protocol under which images that are all equal leak more than chance.
 
-    Equal images tie every score that depends on them; what remains is how unevenly images are spread over people. More
-    than twice the FAR, and more than the permuted labels reach, means that the protocol itself leaks.
+    Equal images tie every score that depends on them. Uneven numbers of images per person move what is left, and move
+    the permuted labels with it; beyond those, and beyond twice the FAR, something other than the images is compared.
     """
     limit = max(floor_95, 2 * far)
     if leak.low > limit:
         raise ProtocolError(
             f"blackout not at the floor: images without content leak {leak.value:.3f} [{leak.low:.3f}, "
-            f"{leak.high:.3f}], chance reaches {limit:.3f}; numbers of images per person may be too uneven"
+            f"{leak.high:.3f}], chance reaches {limit:.3f}; an attacker sees something other than the images"
         )

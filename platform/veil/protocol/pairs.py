@@ -51,8 +51,8 @@ def unordered_pairs(sources: Ints) -> Pairs:
 def cosine(gallery_ND: NDArray[np.floating], probe_MD: NDArray[np.floating]) -> NDArray[np.float64]:
     """Cosine similarities (N, M) in [-1, 1], computed in float64 and rounded to 1e-9.
 
-    >>> cosine(np.array([[3.0, 4.0]]), np.array([[3.0, 4.0], [-4.0, 3.0]]))
-    array([[1., 0.]])
+    >>> cosine(np.array([[3.0, 4.0]]), np.array([[3.0, 4.0], [4.0, 3.0]]))
+    array([[1.  , 0.96]])
     """
     return np.round(unit(gallery_ND) @ unit(probe_MD).T, _DECIMALS)
 
