@@ -35,7 +35,8 @@ class Runtime:
         rank: index of this worker, 0 to world_size - 1.
         world_size: number of workers.
         device: where this worker computes.
-        report: takes metrics and the images seen; called on rank 0 only, through `log`.
+        report: takes metrics and the images seen; called on every worker, with the same values, through `log`. Ray
+            Train waits until all workers have reported, so that whoever reports decides what to do with copies.
         should_stop: whether whoever started the training wants it to end at the next checkpoint.
         autocast_dtype: dtype of mixed precision; None computes in float32. bfloat16 only: float16 needs a loss scaler.
         compile: whether nets go through `torch.compile`.
@@ -124,9 +125,8 @@ class Runtime:
         return dict(zip(parts, stacked.tolist(), strict=True))
 
     def log(self, metrics: dict[str, float], images_seen: int) -> None:
-        """Report on the main worker; metrics must already be means over the workers."""
-        if self.is_main:
-            self.report(metrics, images_seen)
+        """Report; metrics must already be means over the workers."""
+        self.report(metrics, images_seen)
 
     def agree_to_stop(self) -> bool:
         """Whether any worker was asked to stop; all workers get the same answer, so that all leave at the same step."""

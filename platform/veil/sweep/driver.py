@@ -23,11 +23,12 @@ from veil.interfaces import SearchSpace
 from veil.protocol.judging import study_suite_hash
 from veil.reporting import study_hypervolume, write_frontier_page
 from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress
-from veil.sweep.search import NUMBER_KEY, StudySearch
+from veil.sweep.search import StudySearch
 from veil.sweep.space import check_space, load_trainable
 from veil.sweep.storage import finished_count, open_study
-from veil.sweep.trial import FINISHED, PROGRESS_IMAGES, StudyPaths, run_trial
+from veil.sweep.trial import StudyPaths, run_trial
 from veil.tracking import Tracker
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -212,7 +213,7 @@ class _Mirror(TuneCallback):
         """Losses of a running trial."""
         if result.get(FINISHED) or PROGRESS_IMAGES not in result:
             return
-        number = trial.config[NUMBER_KEY]
+        number = trial.config[NUMBER]
         self._progress.trained(number, int(result[PROGRESS_IMAGES]))
         losses = {key: value for key, value in result.items() if key.startswith(("loss/", "progress/", "train/"))}
         self._attempt(lambda: self._tracker.log_progress(number, losses))
@@ -226,7 +227,7 @@ class _Mirror(TuneCallback):
         self._mirror(trial)
 
     def _mirror(self, trial: Any) -> None:
-        record = self._folder.record(trial.config[NUMBER_KEY])
+        record = self._folder.record(trial.config[NUMBER])
         if record is not None:
             self._progress.finished(record)
             self._attempt(lambda: self._tracker.log_trial(record, self._folder))

@@ -9,10 +9,9 @@ from veil.config import SearchConfig
 from veil.interfaces import SearchSpace
 from veil.objectives import get_objective
 from veil.study import StudyFolder, TrialRecord
+from veil.sweep.keys import NUMBER
 from veil.sweep.space import load_trainable, resolve_settings, sample_settings
 from veil.sweep.storage import interrupted_trials, tell
-
-NUMBER_KEY = "number"
 
 
 class StudySearch(OptunaSearch):
@@ -51,7 +50,7 @@ class StudySearch(OptunaSearch):
         self._asked[trial_id] = trial
         trainable, sampled = sample_settings(self._trial_space, trial)
         settings = resolve_settings(self._search, trainable, sampled)
-        return {NUMBER_KEY: trial.number, "trainable": trainable, "params": settings.model_dump(mode="json")}
+        return {NUMBER: trial.number, "trainable": trainable, "params": settings.model_dump(mode="json")}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: several objectives have no intermediate values."""

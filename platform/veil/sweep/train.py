@@ -11,8 +11,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from veil.errors import DivergedError
 from veil.runtime import Runtime
-
-DIVERGED_KEY = "diverged"
+from veil.sweep.keys import PROGRESS_IMAGES
 
 
 class RayTrainLauncher:
@@ -48,9 +47,12 @@ class RayTrainLauncher:
         Raises:
             DivergedError: a worker's loss was not finite.
         """
+        diverged = self._storage.resolve() / f"{self._name}.diverged"
+        diverged.parent.mkdir(parents=True, exist_ok=True)
+        diverged.unlink(missing_ok=True)
         trainer = TorchTrainer(
             _run_worker,
-            train_loop_config={"train": train},
+            train_loop_config={"train": train, "diverged": diverged},
             scaling_config=ScalingConfig(
                 num_workers=self.workers,
                 use_gpu="GPU" in self._resources,
@@ -59,20 +61,20 @@ class RayTrainLauncher:
             run_config=RunConfig(
                 name=self._name,
                 storage_path=str(self._storage.resolve()),
-                callbacks=[TuneReportCallback()] if self._inside_tune else [],
+                # Ray types this list for callbacks of an older kind than the one it ships.
+                callbacks=[TuneReportCallback()] if self._inside_tune else [],  # type: ignore[list-item]
             ),
         )
-        result = trainer.fit()
-        message = (result.metrics or {}).get(DIVERGED_KEY)
-        if message is not None:
-            raise DivergedError(message)
+        trainer.fit()
+        if diverged.exists():
+            raise DivergedError(diverged.read_text(encoding="utf-8"))
 
 
 def _run_worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
 
     def report(metrics: dict[str, float], images_seen: int) -> None:
-        ray.train.report({"progress/images": images_seen, **metrics})
+        ray.train.report({PROGRESS_IMAGES: images_seen, **metrics})
 
     runtime = Runtime(
         rank=context.get_world_rank(),
@@ -83,5 +85,7 @@ def _run_worker(config: dict[str, Any]) -> None:
     try:
         config["train"](runtime)
     except DivergedError as error:
-        # Every worker sees the same reduced loss, so all of them report; Ray Train would retry a raised error.
-        ray.train.report({DIVERGED_KEY: str(error)})
+        # Ray Train would take a raised error for a fault and wrap it; its results lack metrics without checkpoints.
+        # All workers see the same reduced loss, so all of them end here.
+        if runtime.is_main:
+            config["diverged"].write_text(str(error), encoding="utf-8")

@@ -25,12 +25,9 @@ from veil.protocol.score import Estimate
 from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
 from veil.study import StudyFolder, TrialRecord
-from veil.sweep.search import NUMBER_KEY
+from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.space import load_trainable
 from veil.sweep.train import RayTrainLauncher
-
-PROGRESS_IMAGES = "progress/images"
-FINISHED = "finished"
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
     folder = StudyFolder(paths.folder)
     config = folder.config()
     torch.set_num_threads(config.search.cpus_per_trial)
-    number = int(values[NUMBER_KEY])
+    number = int(values[NUMBER])
     trainable = load_trainable(values["trainable"])
     settings = trainable.Config.parse(values["params"], where=f"trial {number}")
     with folder.trial_lock(number):

@@ -21,6 +21,8 @@ from veil.tracking.metrics import rung_metrics, trial_metrics
 KIND = "veil.kind"
 TRIAL = "veil.trial"
 STEP_METRIC = "progress/images"
+# The pages for training runs, not those for language models, open first.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 RUN_STATUS = {"valid": "FINISHED", "invalid": "FAILED", "diverged": "FAILED", "failed": "FAILED"}
 
 SWEEP_NOTE = """Each nested run is one trial of this study; below it lies one run per attacker.
@@ -69,7 +71,9 @@ class Tracker:
             return str(existing.experiment_id)
         local = self._config.tracking.uri is None
         artifacts = (self._config.root / "mlartifacts" / self._config.study).resolve().as_uri() if local else None
-        return str(self._client.create_experiment(self._config.study, artifact_location=artifacts))
+        return str(
+            self._client.create_experiment(self._config.study, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+        )
 
     def _identity_tags(self) -> dict[str, str]:
         values = {

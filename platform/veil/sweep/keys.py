@@ -1,0 +1,5 @@
+"""Keys of what a trial reports to its driver."""
+
+NUMBER = "number"
+PROGRESS_IMAGES = "progress/images"
+FINISHED = "finished"
