@@ -58,13 +58,14 @@ class GanConfig(Settings):
         3000, ge=0, description="images seen in the shared pre-training; 0 starts from noise"
     )
     batch_size: int = Field(4, ge=1, description="of the global batch, all workers together")
+    augmentation: float = Field(1.0, ge=0, le=2, description="strength of the training faces' random poses")
     generator_width: int = Field(16, ge=8, description="channels of the generator's first level")
     discriminator_width: int = Field(24, ge=8, description="channels of the discriminator's first level")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's, of the generator")
-    discriminator_learning_rate: float = Field(1e-3, gt=0, description="Adam's, of the discriminator")
-    r1_gamma: float = Field(0.02, ge=0, description="weight of the R1 penalty")
+    learning_rate: float = Field(5e-4, gt=0, description="Adam's, of both nets")
+    warm_start_learning_rate: float = Field(1e-3, gt=0, description="Adam's, of both nets in the pre-training")
+    r1_gamma: float = Field(0.05, ge=0, description="weight of the R1 penalty")
     r1_every_steps: int = Field(16, ge=1, description="the penalty is computed every so many steps")
-    ema_half_life_images: float = Field(300.0, ge=0, description="of the averaged generator, which is the one kept")
+    ema_half_life_images: float = Field(50.0, ge=0, description="of the averaged generator, which is the one kept")
     report_every_images: int = Field(200, ge=1)
     checkpoint_every_images: int = Field(1000, ge=1)
 
@@ -163,7 +164,7 @@ def _plan(config: GanConfig, channels: int, seed: int) -> TrainingPlan:
             generator_width=config.generator_width,
             discriminator_width=config.discriminator_width,
             generator_rate=config.learning_rate,
-            discriminator_rate=config.discriminator_learning_rate,
+            discriminator_rate=config.learning_rate,
             ema_half_life_images=config.ema_half_life_images,
             seed=seed,
         ),
@@ -182,6 +183,7 @@ def _plan(config: GanConfig, channels: int, seed: int) -> TrainingPlan:
         report_every_images=config.report_every_images,
         checkpoint_every_images=config.checkpoint_every_images,
         seed=seed,
+        augmentation=config.augmentation,
     )
 
 
@@ -193,8 +195,14 @@ def _warm_start(config: GanConfig, context: TrialContext, faces: TrainingFaces) 
     """
     conditioning = build_conditioning(config.conditioning)
     # Seed 0: trials of any seed share it. Only what shapes the pre-training is in the key.
-    plan = replace(_plan(config, conditioning.channels, seed=0), images=config.warm_start_images)
-    plan = replace(plan, step=replace(plan.step, weights=_WARM_WEIGHTS))
+    plan = _plan(config, conditioning.channels, seed=0)
+    rate = config.warm_start_learning_rate
+    plan = replace(
+        plan,
+        images=config.warm_start_images,
+        nets=replace(plan.nets, generator_rate=rate, discriminator_rate=rate),
+        step=replace(plan.step, weights=_WARM_WEIGHTS),
+    )
     relevant = {
         "conditioning": config.conditioning,
         "faces": faces.key,
@@ -202,7 +210,7 @@ def _warm_start(config: GanConfig, context: TrialContext, faces: TrainingFaces) 
             mode="json",
             include={
                 "adversarial", "rec_size", "warm_start_images", "batch_size", "generator_width", "discriminator_width",
-                "learning_rate", "discriminator_learning_rate", "r1_gamma", "r1_every_steps", "ema_half_life_images",
+                "warm_start_learning_rate", "r1_gamma", "r1_every_steps", "augmentation", "ema_half_life_images",
             },
         ),
     }  # fmt: skip

@@ -42,7 +42,8 @@ class TrainingPlan:
         batch_size: of the global batch, all workers together.
         report_every_images: between reports of mean losses.
         checkpoint_every_images: between checkpoints.
-        seed: of the order of the faces, their flips and views.
+        seed: of the order of the faces, their flips, poses and views.
+        augmentation: strength of the random poses of the training faces; 0 leaves them alone.
     """
 
     nets: NetSettings
@@ -52,6 +53,7 @@ class TrainingPlan:
     report_every_images: int
     checkpoint_every_images: int
     seed: int
+    augmentation: float = 1.0
 
 
 def train(
@@ -142,7 +144,7 @@ def _load_judges(
 def _batch(
     runtime: Runtime, plan: TrainingPlan, faces: TrainingFaces, conditioning: Conditioning, first: int, count: int
 ) -> Batch:
-    batch = make_batch(faces, conditioning, draw_samples(plan.seed, first, count, len(faces)))
+    batch = make_batch(faces, conditioning, draw_samples(plan.seed, first, count, len(faces), plan.augmentation))
     return batch._replace(originals=runtime.images(batch.originals), condition=runtime.images(batch.condition))
 
 

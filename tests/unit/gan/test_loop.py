@@ -167,7 +167,7 @@ def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path):
     assert run_workers(2, job(slow, faces, tmp_path / "two")) == [0, 0]
     two, other = (differences(tmp_path / "one", tmp_path / name) for name in ("two", "other"))
     assert two.max() < 1e-5
-    assert two.mean() < 1e-8
+    assert two.mean() < 1e-7
     assert other.mean() > 1e-5, "or the comparison proves nothing"
 
 
