@@ -184,7 +184,7 @@ def main() -> None:
         app()
     except VeilError as error:
         errors.print(f"[bold red]{type(error).__name__}[/bold red]: ", end="")
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         # Ray's threads may still be alive; nothing of theirs is worth waiting for.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -244,7 +244,7 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
     conditioning = record.params.get("conditioning")
     return FrontierPoint(
         trial=record.number,
-        label=record.label,
+        label=f"{record.label} (one expression for all)" if _collapsed(record.score) else record.label,
         family=record.family,
         trainable=record.trainable,
         conditioning=conditioning if isinstance(conditioning, str) else None,
@@ -255,6 +255,10 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
         extras=_extras(record.score) if record.score is not None else {},
         strongest=record.score.strongest if record.score is not None else None,
     )
+
+
+def _collapsed(score: TrialScore | None) -> bool:
+    return score is not None and score.expression is not None and score.expression.collapsed
 
 
 def _extras(score: TrialScore) -> dict[str, float]:
@@ -268,4 +272,5 @@ def _extras(score: TrialScore) -> dict[str, float]:
         extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
     if score.cosine:
         extras["search_cosine"] = max(score.cosine.values())
+    extras["collapsed"] = float(_collapsed(score))
     return extras

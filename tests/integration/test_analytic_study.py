@@ -15,11 +15,17 @@ from veil.study import StudyFolder
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def test_study_ends_with_the_same_trials_everywhere(tmp_path: Path) -> None:
-    study = write_analytic_study(tmp_path, "toy", trials=6)
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for several studies, so that their tracking database is made once."""
+    return tmp_path_factory.mktemp("studies")
+
+
+def test_study_ends_with_the_same_trials_everywhere(studies: Path) -> None:
+    study = write_analytic_study(studies, "toy", trials=6)
     result = run_veil("sweep", "--config", str(study))
     assert result.returncode == 0, result.stdout + result.stderr
-    folder = StudyFolder(tmp_path / "studies" / "toy")
+    folder = StudyFolder(studies / "studies" / "toy")
     records = folder.records()
     trials = optuna_trials(folder)
     runs = {int(run.data.tags["veil.trial"]): run for run in mlflow_runs(folder, "trial")}
@@ -44,14 +50,14 @@ def test_study_ends_with_the_same_trials_everywhere(tmp_path: Path) -> None:
     assert "suite_hash" in other_suite.stderr and "--set study=NAME" in " ".join(other_suite.stderr.split())
     assert folder.records() == records
 
-    more = run_veil("resume", "toy", "--root", str(tmp_path / "studies"), "--trials", "8")
+    more = run_veil("resume", "toy", "--root", str(studies / "studies"), "--trials", "8")
     assert more.returncode == 0, more.stderr
     assert folder.records()[:6] == records and len(folder.records()) == 8
 
 
-def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
-    study = write_analytic_study(tmp_path, "killed", trials=6, sleep_seconds=3.0)
-    folder = StudyFolder(tmp_path / "studies" / "killed")
+def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
+    study = write_analytic_study(studies, "killed", trials=6, sleep_seconds=3.0)
+    folder = StudyFolder(studies / "studies" / "killed")
     driver = subprocess.Popen(
         veil_command("sweep", "--config", str(study)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -65,7 +71,7 @@ def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
     running = [trial for trial in optuna_trials(folder) if trial.state == TrialState.RUNNING]
     assert running, "the kill must interrupt something"
 
-    result = run_veil("resume", "killed", "--root", str(tmp_path / "studies"))
+    result = run_veil("resume", "killed", "--root", str(studies / "studies"))
     assert result.returncode == 0, result.stdout + result.stderr
     records = folder.records()
     trials = optuna_trials(folder)
@@ -80,11 +86,11 @@ def test_killed_driver_loses_and_repeats_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fail", "state", "status"), [("diverged", "diverged", 0), ("error", "failed", 3), ("killed", "failed", 3)]
 )
-def test_trials_that_go_wrong_are_never_scored(tmp_path: Path, fail: str, state: str, status: int) -> None:
-    study = write_analytic_study(tmp_path, fail, trials=2, fail=fail)
+def test_trials_that_go_wrong_are_never_scored(studies: Path, fail: str, state: str, status: int) -> None:
+    study = write_analytic_study(studies, fail, trials=2, fail=fail)
     result = run_veil("sweep", "--config", str(study))
     assert result.returncode == status, result.stdout + result.stderr
-    folder = StudyFolder(tmp_path / "studies" / fail)
+    folder = StudyFolder(studies / "studies" / fail)
     assert [record.state for record in folder.records()] == [state, state]
     assert all(not record.objectives and record.reason for record in folder.records())
     assert {trial.state for trial in optuna_trials(folder)} == {TrialState.FAIL}

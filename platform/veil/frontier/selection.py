@@ -20,7 +20,8 @@ def select(
 ) -> list[FrontierPoint]:
     """Rank the trials that meet a budget, the one to take first.
 
-    Invalid and synthetic trials are never ranked.
+    Invalid and synthetic trials are never ranked, nor are those whose expressions have collapsed (`extras` holds
+    "collapsed"): one expression for every face has some utility and no use.
 
     - With `max_leak`: by utility, highest first.
     - With `min_utility` alone: by leak, lowest first.
@@ -47,11 +48,13 @@ def select(
     for option, budget in (("--max-leak", max_leak), ("--min-utility", min_utility)):
         if budget is not None and not 0 <= budget <= 1:
             raise ConfigError(f"{option} {budget}: expected a number from 0 to 1")
-    usable = [point for point in points if point.valid and not point.synthetic]
+    usable = [point for point in points if point.valid and not point.synthetic and not point.extras.get("collapsed")]
     if not usable:
         raise ConfigError(
             f"none of the {len(points)} trials can be picked: {sum(not point.valid for point in points)} are invalid, "
-            f"{sum(point.valid and point.synthetic for point in points)} are synthetic; run more trials (veil resume)"
+            f"{sum(point.valid and point.synthetic for point in points)} are synthetic, "
+            f"{sum(bool(point.extras.get('collapsed')) for point in points)} show one expression for every face; "
+            "run more trials (veil resume)"
         )
     within_leak = [point for point in usable if max_leak is None or _leak(point, conservative) <= max_leak]
     if not within_leak:

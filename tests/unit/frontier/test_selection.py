@@ -34,6 +34,13 @@ def test_utility_floor_alone_ranks_by_leak(points):
     assert trials(select(points, min_utility=0.65)) == [2, 4, 3]
 
 
+def test_one_expression_for_every_face_is_never_picked(make_point):
+    collapsed = make_point(7, 0.01, 0.50, extras={"collapsed": 1.0})
+    assert trials(select([collapsed, make_point(8, 0.20, 0.45)], max_leak=0.5)) == [8]
+    with pytest.raises(ConfigError, match="1 show one expression"):
+        select([collapsed], max_leak=0.5)
+
+
 def test_both_budgets(points):
     assert trials(select(points, max_leak=0.5, min_utility=0.65)) == [2, 4]
 
