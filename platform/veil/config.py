@@ -209,7 +209,9 @@ def load_study_config(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise ConfigError(f"cannot read the study file {path}: {error.strerror}; give an existing file to --config") from None
+        raise ConfigError(
+            f"cannot read the study file {path}: {error.strerror}; give an existing file to --config"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):

@@ -217,7 +217,9 @@ class _Mirror(TuneCallback):
             return
         number = trial.config[NUMBER]
         self._progress.trained(number, int(result[PROGRESS_IMAGES]))
-        losses = {key: value for key, value in result.items() if key.startswith(("loss/", "progress/", "train/"))}
+        losses = {
+            key: value for key, value in result.items() if key.startswith(("loss/", "progress/", "proxy/", "train/"))
+        }
         self._attempt(lambda: self._tracker.log_progress(number, losses))
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
