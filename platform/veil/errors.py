@@ -1,4 +1,4 @@
-"""Every error a user of Veil can meet; the message says what was found, what was expected and which setting to change."""
+"""Every error a user of Veil can meet: what was found, what was expected and which setting to change."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
