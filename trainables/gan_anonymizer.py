@@ -53,12 +53,12 @@ class GanConfig(Settings):
     expr_temperature: float = Field(2.0, gt=0, description="of the teacher's posteriors in the loss")
     adversarial: Literal["hinge", "nonsaturating", "lsgan"] = "nonsaturating"
     rec_size: int = Field(56, ge=1, le=112, description="cells per side at which structure is compared")
-    images: int = Field(2000, ge=1, description="images seen in training, after the warm start")
+    images: int = Field(1400, ge=1, description="images seen in training, after the warm start")
     warm_start_images: int = Field(
         3000, ge=0, description="images seen in the shared pre-training; 0 starts from noise"
     )
     batch_size: int = Field(4, ge=1, description="of the global batch, all workers together")
-    augmentation: float = Field(1.0, ge=0, le=2, description="strength of the training faces' random poses")
+    augmentation: float = Field(0.0, ge=0, le=2, description="strength of the training faces' random poses")
     generator_width: int = Field(16, ge=8, description="channels of the generator's first level")
     discriminator_width: int = Field(24, ge=8, description="channels of the discriminator's first level")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's, of both nets")

@@ -71,3 +71,25 @@ def test_batch_puts_faces_and_what_may_be_seen_together(faces):
 def test_no_faces_is_an_error():
     with pytest.raises(DataError, match="train split"):
         TrainingFaces(np.zeros((0, 3, 112, 112), np.uint8), np.zeros((0, 68, 2), np.float32), "none")
+
+
+def test_poses_move_pixels_and_landmarks_alike(faces):
+    samples = draw_samples(seed=1, first=0, count=5, faces=5)
+    white = TrainingFaces(np.zeros_like(faces.images), faces.landmarks, "dots")
+    for image, (x, y) in zip(white.images, white.landmarks[:, 33], strict=True):
+        image[:, round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3] = 255
+    moved = white.batch(np.arange(5), np.zeros(5, bool), samples.poses)
+    shift = (moved.landmarks[:, 33] - torch.from_numpy(white.landmarks[:, 33])).norm(dim=1)
+    assert shift.max() > 1, "or nothing moved"
+    weights = (moved.images[:, 0] + 1) / 2
+    total = weights.sum((1, 2))
+    x = (weights.sum(1) * torch.arange(112)).sum(1) / total
+    y = (weights.sum(2) * torch.arange(112)).sum(1) / total
+    torch.testing.assert_close(torch.stack([x, y], dim=1), moved.landmarks[:, 33], rtol=0, atol=1.0)
+
+
+def test_no_augmentation_leaves_faces_as_they_are(faces):
+    samples = draw_samples(seed=1, first=0, count=5, faces=5, augmentation=0.0)
+    still = faces.batch(samples.indices, np.zeros(5, bool), samples.poses)
+    torch.testing.assert_close(still.images, images_to_tensor(faces.images[samples.indices]))
+    torch.testing.assert_close(still.landmarks, torch.from_numpy(faces.landmarks[samples.indices]))
