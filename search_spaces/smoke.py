@@ -22,10 +22,13 @@ class SmokeSpace:
     trainables = ("gan_anonymizer", "baseline")
 
     def anchors(self) -> Sequence[Anchor]:
-        """Blur, pixelate and blackout, then the pixel-conditioned and landmark-conditioned corners."""
+        """Blur, pixelate and blackout among the pixel-conditioned and landmark-conditioned corners.
+
+        The long trials stand in between, so that two workers are busy from the first minute.
+        """
         return (
             Anchor("baseline", {"method": "blur", "kernel": 11}),
-            Anchor("gan_anonymizer", _gan("pixels", weight_id=6.0, weight_expr=1.0, transforms=False)),
+            Anchor("gan_anonymizer", _gan("pixels", weight_id=6.0, weight_expr=1.0, weight_rec=40.0, transforms=False)),
             Anchor("gan_anonymizer", _gan("landmarks", weight_id=1.0, weight_expr=1.0, transforms=True)),
             Anchor("baseline", {"method": "blur", "kernel": 31}),
             Anchor("baseline", {"method": "pixelate", "block": 8}),
@@ -51,16 +54,18 @@ class SmokeSpace:
             "weights": {
                 "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
                 "expr": trial.suggest_float("weight_expr", 0.1, 10.0, log=True),
-                "rec": trial.suggest_float("weight_rec", 1.0, 30.0, log=True),
+                "rec": trial.suggest_float("weight_rec", 3.0, 60.0, log=True),
             },
         }
 
 
-def _gan(conditioning: str, weight_id: float, weight_expr: float, transforms: bool) -> dict[str, Any]:
+def _gan(
+    conditioning: str, weight_id: float, weight_expr: float, transforms: bool, weight_rec: float = 10.0
+) -> dict[str, Any]:
     return {
         "conditioning": conditioning,
         "proxy_transforms": transforms,
         "weight_id": weight_id,
         "weight_expr": weight_expr,
-        "weight_rec": 10.0,
+        "weight_rec": weight_rec,
     }
