@@ -19,6 +19,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
+    def check_partial(cls, values: Mapping[str, Any], where: str) -> None:
+        """Validate values that others will complete: what is there must be right, what is missing may come later.
+
+        Raises:
+            ConfigError: as `parse`, except for missing settings.
+        """
+        try:
+            cls.model_validate(values)
+        except ValidationError as error:
+            wrong = [_explain(item, cls) for item in error.errors() if item["type"] != "missing"]
+            if wrong:
+                raise ConfigError(f"{where}: " + "; ".join(wrong)) from None
+
+    @classmethod
     def parse(cls, values: Mapping[str, Any], where: str) -> Self:
         """Validate `values`.
 

@@ -56,12 +56,14 @@ def check_space(search: SearchConfig) -> SearchSpace:
             suggests settings that its trainable refuses.
     """
     space = load_space(search.space)
-    for name in search.base:
+    for name, base in search.base.items():
         if name not in space.trainables:
             raise ConfigError(
                 f"search.base sets {name!r}, which the space {search.space!r} never runs; "
                 f"it runs {', '.join(space.trainables)}"
             )
+        # On its own too: a wrong value that the space happens to sample over is still a mistake.
+        load_trainable(name).Config.check_partial(base, where=f"search.base.{name}")
     for anchor in space.anchors():
         resolve_settings(search, anchor.trainable, anchor_settings(space, anchor))
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -35,6 +35,7 @@ def test_sampled_values_lie_over_the_base() -> None:
         ({"analytic": {"z": 1}}, "unknown setting 'z'"),
         ({"analitic": {}}, "never runs"),
         ({"analytic": {"sleep_seconds": -1}}, "sleep_seconds"),
+        ({"analytic": {"y": -1}}, "'y'.*found -1"),
     ],
 )
 def test_wrong_base_is_refused_before_anything_starts(base: dict[str, Any], message: str) -> None:
