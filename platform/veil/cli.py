@@ -42,6 +42,21 @@ def _load(config: Path | None, preset: str, overrides: list[str] | None) -> Stud
     return load_study_config(config or find_preset(preset), overrides or [])
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"Veil {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.", callback=_print_version)
+    ] = False,
+) -> None:
+    """How much privacy a face anonymizer really buys, and what it costs in facial expression."""
+
+
 @app.command()
 def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing.")] = False) -> None:
     """Show each asset: where it comes from, whether it is there, and its licence."""

@@ -206,14 +206,6 @@ class StudyConfig(Settings):
         return self.root / self.study
 
 
-class TrialConfig(Settings):
-    """One trial: which trainable, and its own settings, which that trainable validates."""
-
-    trainable: str
-    seed: int = 0
-    params: dict[str, Any] = {}
-
-
 def load_study_config(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
     """Read a study from YAML and apply `a.b=c` overrides (values are parsed as YAML).
 

@@ -25,6 +25,7 @@ class Manifest(Settings):
 
     Attributes:
         space: registered search space.
+        base_hash: settings that the trials share; sampled values mean something only beside them.
         suite_hash: attack suite with the models that score.
         data_hash: contents of the prepared faces; None for studies without faces.
         contract_hash: crop contract; None for studies without faces.
@@ -32,6 +33,7 @@ class Manifest(Settings):
     """
 
     space: str
+    base_hash: str
     suite_hash: str
     data_hash: str | None
     contract_hash: str | None

@@ -10,7 +10,7 @@ from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point
 
 MANIFEST = Manifest(
-    space="analytic", suite_hash="a", data_hash=None, contract_hash=None, objectives=("leak", "utility")
+    space="analytic", base_hash="b", suite_hash="a", data_hash=None, contract_hash=None, objectives=("leak", "utility")
 )
 
 
@@ -49,7 +49,7 @@ def test_config_comes_back_from_a_moved_folder(tmp_path: Path) -> None:
     assert config.suite == StudyConfig().suite
 
 
-@pytest.mark.parametrize("field", ["suite_hash", "data_hash", "contract_hash", "space"])
+@pytest.mark.parametrize("field", ["suite_hash", "data_hash", "contract_hash", "space", "base_hash"])
 def test_name_is_not_reused_under_other_conditions(tmp_path: Path, field: str) -> None:
     folder = make_study(tmp_path)
     folder.write_record(make_record(0))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -12,8 +11,6 @@ from torchvision.utils import make_grid
 
 from veil.faces.table import FaceTable
 from veil.interfaces import Conditioning, FaceBatch
-
-matplotlib.use("Agg")
 
 GRID_FACES = 8
 GRID_PADDING = 4

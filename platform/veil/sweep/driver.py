@@ -111,6 +111,7 @@ def _manifest(config: StudyConfig, faces: Path | None) -> Manifest:
     suite = study_suite_hash(config) if table is not None else hash_values(config.suite.model_dump(mode="json"))
     return Manifest(
         space=config.search.space,
+        base_hash=hash_values(config.search.base),
         suite_hash=suite,
         data_hash=table.data_hash if table is not None else None,
         contract_hash=table.contract_hash if table is not None else None,

@@ -27,8 +27,9 @@ RUN_STATUS = {"valid": "FINISHED", "invalid": "FAILED", "diverged": "FAILED", "f
 
 SWEEP_NOTE = """Each nested run is one trial of this study; below it lies one run per attacker.
 
-**objective/leak** is the worst TAR at FAR 1 % over all attackers (lower is better), **objective/utility** the agreement
-of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over people.
+**objective/leak** is the worst TAR at the suite's FAR over all attackers (lower is better), **objective/utility** the
+agreement of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over
+people.
 Select trials and press *Compare* for a scatter plot of `objective/leak` against `objective/utility`.
 The artifact `frontier.html` shows the Pareto frontier.
 """

@@ -17,7 +17,12 @@ from veil.tracking.models import ModelName, model_card
 from veil.tracking.server import check_port_free
 
 MANIFEST = Manifest(
-    space="smoke", suite_hash="suite", data_hash="data", contract_hash="crop", objectives=("leak", "utility")
+    space="smoke",
+    base_hash="b",
+    suite_hash="suite",
+    data_hash="data",
+    contract_hash="crop",
+    objectives=("leak", "utility"),
 )
 
 
