@@ -15,7 +15,7 @@ from veil.errors import ConfigError, VeilError
 from veil.registry import find_preset
 from veil.study import StudyFolder
 
-PIPE_WIDTH = 130
+PIPE_WIDTH = 140
 EXIT_ERROR = 2
 EXIT_TRIALS_FAILED = 3
 EXIT_INTERRUPTED = 130

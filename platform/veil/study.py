@@ -272,6 +272,7 @@ def _extras(score: TrialScore) -> dict[str, float]:
         extras[name] = worst(extras.get(name, rung.tar.value), rung.tar.value)
     if score.proxy:
         extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
+        extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())
     if score.cosine:
         extras["search_cosine"] = max(score.cosine.values())
     extras["collapsed"] = float(_collapsed(score))

@@ -17,8 +17,9 @@ from veil.objectives import Direction, Objective
 EXTRA_HEADINGS = {
     "proxy_cosine": "proxy\ncosine",
     "control": "A0\nTAR",
-    "search_cosine": "search\ncosine",
+    "proxy_naive": "A1 by\nproxy",
     "naive": "A1\nnaive",
+    "search_cosine": "search\ncosine",
     "reverse": "A2\nreverse",
     "parrot": "A3\nparrot",
     "informed": "A4\ninformed",
@@ -50,8 +51,8 @@ def summary(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) ->
 class FrontierTable:
     """What `console.print` shows of a study.
 
-    Frontier trials are marked ★ and come first. The cosine that the loss recognizer reports stands beside the leak
-    that the search recognizer measures, so that a trial that only fools its own loss is seen at a glance. Columns
+    Frontier trials are marked ★ and come first. What the loss recognizer reports (cosine, TAR of its naive attack) stands
+    beside what the search recognizer measures, so that a trial that only fools its own loss is seen at a glance. Columns
     beyond the width of the terminal are left out, least important first. Trials that are not valid follow with their
     reasons.
 
