@@ -28,7 +28,7 @@ class SmokeSpace:
         """
         return (
             Anchor("baseline", {"method": "blur", "kernel": 11}),
-            Anchor("gan_anonymizer", _gan("pixels", weight_id=6.0, weight_expr=1.0, weight_rec=40.0, transforms=False)),
+            Anchor("gan_anonymizer", _gan("pixels", weight_id=10.0, weight_expr=0.3, transforms=False)),
             Anchor("gan_anonymizer", _gan("landmarks", weight_id=1.0, weight_expr=1.0, transforms=True)),
             Anchor("baseline", {"method": "blur", "kernel": 31}),
             Anchor("baseline", {"method": "pixelate", "block": 8}),
@@ -59,13 +59,11 @@ class SmokeSpace:
         }
 
 
-def _gan(
-    conditioning: str, weight_id: float, weight_expr: float, transforms: bool, weight_rec: float = 10.0
-) -> dict[str, Any]:
+def _gan(conditioning: str, weight_id: float, weight_expr: float, transforms: bool) -> dict[str, Any]:
     return {
         "conditioning": conditioning,
         "proxy_transforms": transforms,
         "weight_id": weight_id,
         "weight_expr": weight_expr,
-        "weight_rec": weight_rec,
+        "weight_rec": 10.0,
     }
