@@ -51,10 +51,10 @@ def summary(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) ->
 class FrontierTable:
     """What `console.print` shows of a study.
 
-    Frontier trials are marked ★ and come first. What the loss recognizer reports (cosine, TAR of its naive attack) stands
-    beside what the search recognizer measures, so that a trial that only fools its own loss is seen at a glance. Columns
-    beyond the width of the terminal are left out, least important first. Trials that are not valid follow with their
-    reasons.
+    Frontier trials are marked ★ and come first. What the loss recognizer reports (cosine, TAR of its naive attack)
+    stands beside what the search recognizer measures, so that a trial that only fools its own loss is seen at a glance.
+    Columns beyond the width of the terminal are left out, least important first. Trials that are not valid follow with
+    their reasons.
 
     Attributes:
         points: all trials.
