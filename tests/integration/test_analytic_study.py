@@ -87,10 +87,10 @@ def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
     ("fail", "state", "status"), [("diverged", "diverged", 0), ("error", "failed", 3), ("killed", "failed", 3)]
 )
 def test_trials_that_go_wrong_are_never_scored(studies: Path, fail: str, state: str, status: int) -> None:
-    study = write_analytic_study(studies, fail, trials=2, fail=fail)
+    study = write_analytic_study(studies, f"all-{fail}", trials=2, fail=fail)
     result = run_veil("sweep", "--config", str(study))
     assert result.returncode == status, result.stdout + result.stderr
-    folder = StudyFolder(studies / "studies" / fail)
+    folder = StudyFolder(studies / "studies" / f"all-{fail}")
     assert [record.state for record in folder.records()] == [state, state]
     assert all(not record.objectives and record.reason for record in folder.records())
     assert {trial.state for trial in optuna_trials(folder)} == {TrialState.FAIL}
