@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 _BORDER = 5  # half of the 11 x 11 window: nearer to the edge a window would need pixels that do not exist
 
@@ -24,6 +23,9 @@ def ssim(images: Tensor, references: Tensor, batch_size: int = 32) -> NDArray[np
     >>> ssim(image, image).round(6)
     array([1.])
     """
+    # Here, because importing torchmetrics takes seconds, and every driver and worker imports this module.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     _check(images, references)
     values = []
     for start in range(0, len(images), batch_size):
@@ -48,6 +50,8 @@ def psnr(images: Tensor, references: Tensor) -> float | None:
     >>> round(psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.2)), 3)
     20.0
     """
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     _check(images, references)
     decibels = float(peak_signal_noise_ratio(images, references, data_range=2.0))
     return decibels if np.isfinite(decibels) else None
