@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from veil.config import SearchConfig
 from veil.errors import ConfigError
@@ -36,8 +38,10 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
             sampler=make_sampler(search),
             load_if_exists=True,
         )
-    except Exception as error:
-        raise ConfigError(f"cannot open the study database {folder.optuna_path}: {error}") from error
+    except (OptunaError, SQLAlchemyError, OSError) as error:
+        raise ConfigError(
+            f"cannot open the study database {folder.optuna_path}: {error}; choose another `root` or study name"
+        ) from error
     study.set_metric_names(list(search.objectives))
     for anchor in _missing_anchors(study, search, space):
         study.enqueue_trial(anchor.params, user_attrs={TRAINABLE_ATTRIBUTE: anchor.trainable})

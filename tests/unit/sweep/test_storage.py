@@ -1,0 +1,90 @@
+"""The study's database: anchors once, interrupted trials continued, and only valid trials told as complete."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from veil.config import SearchConfig, StudyConfig
+from veil.errors import ConfigError
+from veil.protocol.score import Estimate
+from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.sweep.space import load_space
+from veil.sweep.storage import finished_count, interrupted_trials, open_study, tell
+
+SEARCH = SearchConfig(space="smoke", trials=4)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    manifest = Manifest(
+        space="smoke", base_hash="b", suite_hash="a", data_hash=None, contract_hash=None, objectives=SEARCH.objectives
+    )
+    folder = StudyFolder(tmp_path / "toy")
+    folder.create(StudyConfig(study="toy", root=tmp_path), manifest)
+    return folder
+
+
+def record(number: int, state: str) -> TrialRecord:
+    exact = {name: Estimate(value=value, low=value, high=value) for name, value in (("utility", 0.7), ("leak", 0.2))}
+    return TrialRecord(
+        number=number,
+        state=state,
+        trainable="baseline",
+        family="classical",
+        label="blur",
+        objectives=exact if state == "valid" else {},
+        reason=None if state == "valid" else "because",
+    )
+
+
+def reopen(folder: StudyFolder) -> optuna.Study:
+    return open_study(folder, SEARCH, load_space("smoke"))
+
+
+def test_anchors_are_enqueued_once_and_no_more_than_trials(folder: StudyFolder) -> None:
+    first, again = reopen(folder), reopen(folder)
+    assert len(first.trials) == len(again.trials) == SEARCH.trials
+    more = open_study(folder, SEARCH.model_copy(update={"trials": 6}), load_space("smoke"))
+    anchors = load_space("smoke").anchors()
+    assert [trial.user_attrs["trainable"] for trial in more.trials] == [anchor.trainable for anchor in anchors[:6]]
+
+
+def test_half_enqueued_anchors_are_completed(folder: StudyFolder) -> None:
+    open_study(folder, SEARCH.model_copy(update={"trials": 2}), load_space("smoke"))
+    anchors = load_space("smoke").anchors()
+    fixed = [trial.system_attrs["fixed_params"] for trial in reopen(folder).trials]
+    assert fixed == [anchor.params for anchor in anchors[: SEARCH.trials]]
+
+
+def test_values_are_told_in_the_order_of_the_objectives(folder: StudyFolder) -> None:
+    study = reopen(folder)
+    tell(study, study.ask(), record(0, "valid"))
+    assert study.trials[0].values == [0.2, 0.7]
+    assert study.directions == [optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE]
+
+
+@pytest.mark.parametrize("state", ["invalid", "diverged", "failed"])
+def test_a_trial_without_a_valid_score_fails_with_its_reason(folder: StudyFolder, state: str) -> None:
+    study = reopen(folder)
+    tell(study, study.ask(), record(0, state))
+    (trial,) = study.get_trials(states=(TrialState.FAIL,))
+    assert trial.values is None
+    assert trial.user_attrs["state"] == state and trial.user_attrs["reason"] == "because"
+
+
+def test_interrupted_trials_keep_their_numbers_and_recorded_ones_are_told(folder: StudyFolder) -> None:
+    study = reopen(folder)
+    for _ in range(3):
+        study.ask()
+    folder.write_record(record(1, "valid"))  # it ended, but the driver was killed before it told
+    later = reopen(folder)
+    assert [trial.number for trial in interrupted_trials(later, folder)] == [0, 2]
+    assert finished_count(later) == 1 and later.trials[1].values == [0.2, 0.7]
+
+
+def test_damaged_database_is_one_clear_error(folder: StudyFolder) -> None:
+    folder.optuna_path.write_bytes(b"not a database" * 100)
+    with pytest.raises(ConfigError, match=r"optuna\.db"):
+        reopen(folder)
