@@ -40,7 +40,7 @@ sweep: $(RUNTIME)
 	@echo
 	@echo "Next:  $(BIN)/veil frontier smoke            the frontier again, and its page"
 	@echo "       make ui                               every trial and attack, in the tracking UI"
-	@echo "       $(BIN)/veil pick --max-leak 0.10      rescore the candidates on sealed people and choose one"
+	@echo "       $(BIN)/veil pick --max-leak 0.50      rescore the candidates on sealed people and choose one"
 
 test: lint
 	$(BIN)/mypy
