@@ -1,6 +1,8 @@
 """Operating points in MLflow's model registry, with a card that says what was measured."""
 
+import os
 import re
+import warnings
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -69,7 +71,10 @@ def register_operating_point(
     )
     try:
         mlflow.set_tracking_uri(uri)
-        with mlflow.start_run(run_id=run_id):
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+            # MLflow asks for type hints although the signature is given.
+            warnings.simplefilter("ignore")
             logged = mlflow.pyfunc.log_model(
                 name="anonymizer",
                 python_model=str(SERVING_CODE),
