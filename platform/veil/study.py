@@ -12,8 +12,9 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import Field
 
+from veil.atomic import replace_when_complete
 from veil.config import Settings, StudyConfig
-from veil.errors import ConfigError, ProtocolError, VeilError, nearest
+from veil.errors import ConfigError, DataError, ProtocolError, VeilError, nearest
 from veil.frontier.points import FrontierPoint
 from veil.protocol.score import Estimate, TrialScore
 
@@ -123,12 +124,12 @@ class StudyFolder:
             self._check_same(manifest)
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
-            write_text_atomically(self.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-            write_text_atomically(self.manifest_path, manifest.model_dump_json(indent=2))
-        except OSError as error:
+            _write_text(self.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+            _write_text(self.manifest_path, manifest.model_dump_json(indent=2))
+        except (OSError, DataError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(
-                f"cannot write the study folder {self.path}: {error.strerror}; "
-                "choose another `root` (--set root=FOLDER)"
+                f"cannot write the study folder {self.path}: {reason}; choose another `root` (--set root=FOLDER)"
             ) from None
 
     def _check_same(self, manifest: Manifest) -> None:
@@ -161,6 +162,10 @@ class StudyFolder:
         values["root"] = str(self.path.parent)
         return StudyConfig.parse(values, where=str(self.config_path))
 
+    def progress_path(self, number: int) -> Path:
+        """Losses over images seen, one JSON object a line, as the trial's own process reported them."""
+        return self.trial(number) / "progress.jsonl"
+
     def record_path(self, number: int) -> Path:
         """Where a trial's record lies once it is finished."""
         return self.trial(number) / "record.json"
@@ -173,7 +178,7 @@ class StudyFolder:
     def write_record(self, record: TrialRecord) -> None:
         """Publish a finished trial; a record appears whole or not at all."""
         self.trial(record.number).mkdir(parents=True, exist_ok=True)
-        write_text_atomically(self.record_path(record.number), record.model_dump_json(indent=2))
+        _write_text(self.record_path(record.number), record.model_dump_json(indent=2))
 
     def note_attempt(self, number: int) -> None:
         """Write down that a process starts working on a trial."""
@@ -224,11 +229,9 @@ def _exclusive(path: Path, message: str, timeout_seconds: float) -> Iterator[Non
         lock.release()
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or the one before."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _write_text(path: Path, text: str) -> None:
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ SOURCE_ROOTS = {"veil": REPOSITORY / "platform", "trainables": REPOSITORY, "sear
 
 # A part may import parts of its own line and of the lines above it.
 LAYERS = (
-    ("errors", "config", "objectives", "registry", "interfaces"),
+    ("errors", "atomic", "config", "objectives", "registry", "interfaces"),
     ("assets", "weights", "faces", "datasets", "recognizers", "expression", "metrics", "runtime", "frontier"),
     ("protocol",),
     ("study",),

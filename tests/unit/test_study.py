@@ -70,6 +70,14 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
         make_study(tmp_path / "file")
 
 
+def test_folder_that_became_unwritable_names_the_setting(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    folder.config_path.unlink()
+    folder.config_path.mkdir()  # stands in the way of the file, whoever the user is
+    with pytest.raises(ConfigError, match="cannot write the study folder .*--set root=FOLDER"):
+        make_study(tmp_path)
+
+
 def test_damaged_record_is_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path)
     folder.write_record(make_record(3))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from veil.atomic import replace_when_complete
 from veil.errors import DataError
-from veil.faces.atomic import replace_when_complete
 from veil.faces.table import FaceTable
 
 if TYPE_CHECKING:

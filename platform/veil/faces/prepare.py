@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from veil.atomic import require_writable
 from veil.config import DataConfig, hash_values
 from veil.datasets.dataset import SourceImage, check_images, decode_image
 from veil.datasets.splits import split_identities
 from veil.errors import DataError
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
-from veil.faces.atomic import require_writable
 from veil.faces.contract import CropContract
 from veil.faces.detection import Detector, detect_faces
 from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows

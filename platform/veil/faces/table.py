@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from veil.atomic import replace_when_complete
 from veil.errors import DataError
-from veil.faces.atomic import replace_when_complete
 from veil.faces.contract import CropContract
 from veil.interfaces import CROP_SIZE, FaceBatch
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from veil import __version__
+from veil.atomic import replace_when_complete
 from veil.config import Settings, SuiteConfig
 from veil.errors import ConfigError, ProtocolError
-from veil.faces.atomic import replace_when_complete
 from veil.faces.cache import cached_outputs
 from veil.faces.table import FaceTable, images_to_tensor
 from veil.interfaces import Anonymizer, Attacker, AttackFailedError, AttackSet, AttackSetting, FaceBatch

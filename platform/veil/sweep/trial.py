@@ -158,13 +158,13 @@ def _launcher(config: StudyConfig, folder: StudyFolder, number: int, device: str
             cpus_per_worker=search.cpus_per_trial,
             gpus_per_worker=search.gpus_per_trial,
         )
-    return LocalLauncher(report=_progress_reporter(folder.trial(number)), device=device)
+    return LocalLauncher(report=_progress_reporter(folder.progress_path(number)), device=device)
 
 
-def _progress_reporter(trial_folder: Path) -> Callable[[dict[str, float], int], None]:
+def _progress_reporter(path: Path) -> Callable[[dict[str, float], int], None]:
     def report(metrics: dict[str, float], images_seen: int) -> None:
         line = json.dumps({PROGRESS_IMAGES: images_seen, **metrics})
-        with (trial_folder / "progress.jsonl").open("a", encoding="utf-8") as log:
+        with path.open("a", encoding="utf-8") as log:
             log.write(line + "\n")
         tune.report({PROGRESS_IMAGES: images_seen, **metrics})
 
