@@ -44,7 +44,7 @@ def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -
     console.print()
     console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
     reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
-    volume = study_hypervolume(config, folder)
+    volume = frontier_hypervolume(points, objectives)
     console.print(f"hypervolume {volume:.3f} (reference point: {reference})", highlight=False)
 
 

@@ -162,7 +162,6 @@ def _run_trials(
 def _start_ray(config: StudyConfig, address: str | None) -> None:
     # Veil shows its own progress, keeps its own records, and is continued from them: Tune need not.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
     # A trial that is not valid reports no objective, on purpose.

@@ -1,5 +1,6 @@
 """Study → sweep run → trial runs → attacker runs, written by the driver alone and safe to repeat."""
 
+import json
 import logging
 import math
 import time
@@ -132,6 +133,7 @@ class Tracker:
             run_id = self._trial_run(record.number)
             if self._client.get_run(run_id).info.status != "RUNNING":
                 return
+            self._log_missed_progress(run_id, folder.progress_path(record.number))
             self._client.set_tag(run_id, MLFLOW_RUN_NAME, f"#{record.number:03d} {record.label}")
             self._log(
                 run_id,
@@ -144,6 +146,21 @@ class Tracker:
                     self._log_attacker(run_id, record, rung)
             self._log_artifacts(run_id, folder.trial(record.number))
             self._client.set_terminated(run_id, status=RUN_STATUS[record.state])
+
+    def _log_missed_progress(self, run_id: str, path: Path) -> None:
+        """Losses that the store was away for, or that a killed driver never passed on."""
+        if not path.exists():
+            return
+        logged = {point.step for point in self._client.get_metric_history(run_id, STEP_METRIC)}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                metrics = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # The process was killed while it wrote this line; its resumed training reports again.
+            step = int(metrics[STEP_METRIC])
+            if step not in logged:
+                self._log(run_id, metrics=metrics, step=step)
+                logged.add(step)
 
     def _log_attacker(self, parent_run_id: str, record: TrialRecord, rung: RungScore) -> None:
         tags = {KIND: "attacker", TRIAL: str(record.number), "veil.attacker": f"{rung.recognizer}/{rung.name}"}

@@ -1,5 +1,6 @@
 """Mirroring a study to MLflow: three levels, each trial once, and a store that is away is one clear error."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -122,6 +123,19 @@ def test_trial_that_was_half_logged_is_completed(study: StudyConfig) -> None:
     history = [(point.step, point.value) for point in client.get_metric_history(trial.info.run_id, "loss/rec")]
     assert history == [(100, 0.5), (200, 0.3)]
     assert again.mirrored()[4] == "FINISHED"
+
+
+def test_losses_that_were_missed_are_logged_with_the_trial_each_once(study: StudyConfig) -> None:
+    folder = StudyFolder(study.folder)
+    folder.trial(6).mkdir(parents=True)
+    lines = [json.dumps({"progress/images": step, "loss/rec": step / 1000}) for step in (100, 200, 300, 300)]
+    folder.progress_path(6).write_text("\n".join([*lines, '{"progress/ima']) + "\n", encoding="utf-8")
+    tracker = Tracker(study, MANIFEST)
+    tracker.log_progress(6, {"progress/images": 100.0, "loss/rec": 0.1})
+    tracker.log_trial(record(6), folder)
+    (trial,) = [run for run in runs(study, "trial") if run.data.tags["veil.trial"] == "6"]
+    history = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}").get_metric_history(trial.info.run_id, "loss/rec")
+    assert [(point.step, point.value) for point in history] == [(100, 0.1), (200, 0.2), (300, 0.3)]
 
 
 def test_invalid_trial_has_no_objective_but_keeps_its_measurements() -> None:
