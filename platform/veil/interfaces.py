@@ -89,6 +89,10 @@ class ExpressionNet(Protocol):
         ...
 
 
+def _no_images() -> np.ndarray:
+    return np.empty((0, 3, CROP_SIZE, CROP_SIZE), np.uint8)
+
+
 @dataclass(frozen=True)
 class AttackSet:
     """Faces of one group of people as an attacker with one recognizer sees them.
@@ -98,12 +102,16 @@ class AttackSet:
         sources: int (N,), index of the source image; renderings of one source are never compared.
         clear: float32 (N, D), L2-normalised embeddings of the originals.
         anonymized: float32 (N, D), of the anonymized images.
+        clear_images: uint8 (N, 3, 112, 112), the originals; empty where an attack works on embeddings alone.
+        anonymized_images: uint8 (N, 3, 112, 112), as published.
     """
 
     identities: np.ndarray
     sources: np.ndarray
     clear: np.ndarray
     anonymized: np.ndarray
+    clear_images: np.ndarray = field(default_factory=_no_images)
+    anonymized_images: np.ndarray = field(default_factory=_no_images)
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,23 @@ class AttackSetting:
         target: the people under attack.
         owned: other people whose clear and anonymized images the attacker holds.
         seed: seed of everything random in the attacker.
+        recognizer: the frozen net that made the embeddings, a torch module on `device`; an attacker trains a copy of
+            it, never the net itself. None where an attack works on embeddings alone.
+        device: where nets run.
+        launcher: runs training on one or several workers; None trains here.
+        folder: scratch folder that all workers reach; None if there is none.
+        rehearsal: the anonymized images are known to have no content, and only the attack itself is being checked: it
+            should do everything it does, as briefly as it can, and not fail for having learned too little.
     """
 
     target: AttackSet
     owned: AttackSet
     seed: int
+    recognizer: "nn.Module | None" = None
+    device: str = "cpu"
+    launcher: "Launcher | None" = None
+    folder: Path | None = None
+    rehearsal: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,10 @@ class Comparisons:
         exchangeable: side whose identity labels chance would deal out anew, which is the side of the anonymized images;
             "both" where one set of images is compared with itself.
         diagnostics: what the attacker says of itself, for example its training accuracy.
+        gallery_members, probe_members: int (P, M), all source images behind each side of a pair where several images
+            of a person are fused, the pair's own source first; None where each side is one image.
+        reconstructions: uint8 (N, 3, 112, 112), what the attacker made of the anonymized target images, in the order
+            of the target; None if it makes no images.
     """
 
     name: str
@@ -143,6 +167,9 @@ class Comparisons:
     probe_sources: np.ndarray
     exchangeable: Literal["gallery", "probe", "both"] = "probe"
     diagnostics: dict[str, float] = field(default_factory=dict)
+    gallery_members: np.ndarray | None = None
+    probe_members: np.ndarray | None = None
+    reconstructions: np.ndarray | None = None
 
 
 class AttackFailedError(Exception):
@@ -153,11 +180,13 @@ class Attacker(Protocol):
     """One rung of the ladder.
 
     Attributes:
-        rung: "A0" to "A6".
+        rung: "A0" to "A6"; from A4 on, attackers are adaptive: they learn from anonymized images.
+        ensembles: whether its scores by several recognizers are also fused into one attack.
         Config: settings of its strength.
     """
 
     rung: ClassVar[str]
+    ensembles: ClassVar[bool]
     Config: ClassVar[type[Settings]]
 
     def __init__(self, config: Any) -> None: ...

@@ -68,6 +68,7 @@ class Informed:
     """
 
     rung: ClassVar[str] = "A4"
+    ensembles: ClassVar[bool] = False
     Config: ClassVar[type[Settings]] = InformedConfig
 
     def __init__(self, config: InformedConfig) -> None:

@@ -17,6 +17,7 @@ class Control:
     """The recognizer on images that nobody anonymized."""
 
     rung: ClassVar[str] = "A0"
+    ensembles: ClassVar[bool] = False
     Config: ClassVar[type[Settings]] = ControlConfig
 
     def __init__(self, config: ControlConfig) -> None:

@@ -17,6 +17,7 @@ class Naive:
     """An attacker who does not know that the probe was anonymized."""
 
     rung: ClassVar[str] = "A1"
+    ensembles: ClassVar[bool] = False
     Config: ClassVar[type[Settings]] = NaiveConfig
 
     def __init__(self, config: NaiveConfig) -> None:

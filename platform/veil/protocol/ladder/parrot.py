@@ -17,6 +17,7 @@ class Parrot:
     """An attacker who imitates the anonymizer: stable pseudonyms, invisible to A1 and A2, are linked here."""
 
     rung: ClassVar[str] = "A3"
+    ensembles: ClassVar[bool] = False
     Config: ClassVar[type[Settings]] = ParrotConfig
 
     def __init__(self, config: ParrotConfig) -> None:

@@ -21,6 +21,7 @@ class Reverse:
     """
 
     rung: ClassVar[str] = "A2"
+    ensembles: ClassVar[bool] = False
     Config: ClassVar[type[Settings]] = ReverseConfig
 
     def __init__(self, config: ReverseConfig) -> None:
