@@ -238,12 +238,14 @@ class TrialOutcome:
         conditioning: the signal the anonymizer sees, for the image grid; None if it sees the pixels.
         synthetic: objective values of a problem without faces; such a trial can never be picked.
         seconds: wall time by part, for example {"warm_start": 12.0, "train": 40.0}.
+        strength: strength of attackers that holds for this trial alone; only studies of attackers use it.
     """
 
     anonymizer: Anonymizer | None = None
     conditioning: Conditioning | None = None
     synthetic: dict[str, float] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    strength: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Trainable(Protocol):
