@@ -27,7 +27,8 @@ class Manifest(Settings):
     Attributes:
         space: registered search space.
         base_hash: settings that the trials share; sampled values mean something only beside them.
-        suite_hash: attack suite with the models that score.
+        suite_hash: attack suite with the models that score; where trials have a strength of their own, the suite that
+            it is laid over.
         data_hash: contents of the prepared faces; None for studies without faces.
         contract_hash: crop contract; None for studies without faces.
         objectives: names in order.
@@ -52,6 +53,8 @@ class TrialRecord(Settings):
         seed: seed of the trial.
         objectives: estimates by objective name; empty unless valid.
         synthetic: whether the values come from a problem without faces.
+        strength: settings of the one attacker that this trial was judged by at a strength of its own, by its name;
+            empty for trials judged by the study's suite.
         score: the whole score card, where the protocol judged the trial.
         reason: why the trial is not valid.
         seconds: wall time by part.
@@ -67,6 +70,7 @@ class TrialRecord(Settings):
     seed: int = 0
     objectives: dict[str, Estimate] = {}
     synthetic: bool = False
+    strength: dict[str, dict[str, Any]] = {}
     score: TrialScore | None = None
     reason: str | None = None
     seconds: dict[str, float] = {}
@@ -245,7 +249,16 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def frontier_point(record: TrialRecord) -> FrontierPoint:
-    """The record as a point for tables, pages and selection."""
+    """The record as a point for tables, pages and selection.
+
+    Raises:
+        ProtocolError: the trial was judged at a strength of its own, so that its leak compares with no other.
+    """
+    if record.strength:
+        raise ProtocolError(
+            f"trial {record.number} ({record.label}) was judged by {' and '.join(record.strength)} at a strength of "
+            "its own and not by a whole suite: its leak compares with no other; see `veil robustness`"
+        )
     conditioning = record.params.get("conditioning")
     return FrontierPoint(
         trial=record.number,

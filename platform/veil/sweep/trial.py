@@ -22,6 +22,7 @@ from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.judging import open_judge
 from veil.protocol.pictures import face_grid, roc_figure
 from veil.protocol.score import Estimate
+from veil.protocol.strength import suite_at_strength
 from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
 from veil.study import StudyFolder, TrialRecord
@@ -99,6 +100,10 @@ def _attempt(
             return ended(state="valid", synthetic=True, objectives=_synthetic(outcome), seconds=outcome.seconds)
         if paths.faces is None:
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
+        if outcome.strength:
+            suite = suite_at_strength(config.suite, outcome.strength)
+            config = config.model_copy(update={"suite": suite})
+            base["strength"] = suite.strength
         evaluation = search_judge(config, paths.faces, folder.cache).score(outcome.anonymizer)
         _save_artifacts(folder.trial(number), load_faces(paths.faces).split("search"), evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
