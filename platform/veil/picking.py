@@ -96,16 +96,22 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
 
 
 def _candidates(folder: StudyFolder, budget: Budget) -> list[FrontierPoint]:
-    points = [frontier_point(record) for record in folder.records()]
+    records = [record for record in folder.records() if budget.trial in (None, record.number)]
+    if budget.trial is not None and not records:
+        raise ConfigError(f"trial {budget.trial} has not finished in study {folder.name!r}; see `veil frontier`")
+    points = [frontier_point(record) for record in records if not record.strength]
+    if records and not points:
+        what = "every trial" if budget.trial is None else f"trial {budget.trial}"
+        raise ConfigError(
+            f"nothing to pick: {what} of study {folder.name!r} was judged by one attacker at a strength of its own, not "
+            "by a whole suite; pick from a study of anonymizers"
+        )
     if budget.trial is None:
         return select(points, max_leak=budget.max_leak, min_utility=budget.min_utility, knee=budget.knee)
-    named = [point for point in points if point.trial == budget.trial]
-    if not named:
-        raise ConfigError(f"trial {budget.trial} has not finished in study {folder.name!r}; see `veil frontier`")
-    if not named[0].valid or named[0].synthetic:
-        why = named[0].reason if not named[0].valid else "it is a synthetic problem, not an anonymizer"
+    if not points[0].valid or points[0].synthetic:
+        why = points[0].reason if not points[0].valid else "it is a synthetic problem, not an anonymizer"
         raise ConfigError(f"trial {budget.trial} cannot be picked: {why}")
-    return named
+    return points
 
 
 def _next_candidate(candidates: list[FrontierPoint]) -> str:

@@ -172,7 +172,8 @@ class Tracker:
         else:
             name = f"#{record.number:03d} {rung.rung} {rung.name} ({rung.recognizer})"
             tags |= {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: parent_run_id, "veil.rung": rung.rung}
-            run_id = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()}).info.run_id
+            tags |= self._identity_tags() | _own_suite(record)
+            run_id = self._client.create_run(self.experiment_id, tags=tags).info.run_id
         params = {"attacker": rung.name, "rung": rung.rung, "recognizer": rung.recognizer}
         self._log(run_id, params=params, metrics=rung_metrics(rung))
         self._client.set_terminated(run_id)
@@ -266,12 +267,18 @@ def _finite(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
     return [(key, float(value)) for key, value in metrics.items() if math.isfinite(value)]
 
 
+def _own_suite(record: TrialRecord) -> dict[str, str]:
+    """Tag of a trial that was judged at a strength of its own, and so not by the study's suite."""
+    return {"veil.suite_hash": record.score.suite_hash} if record.strength and record.score is not None else {}
+
+
 def _trial_tags(record: TrialRecord) -> dict[str, str]:
     tags = {
         "veil.family": record.family,
         "veil.state": record.state,
         "veil.label": record.label,
         "veil.synthetic": str(record.synthetic).lower(),
+        **_own_suite(record),
     }
     if record.reason is not None:
         tags["veil.reason"] = record.reason[:4000]
