@@ -103,8 +103,8 @@ def _candidates(folder: StudyFolder, budget: Budget) -> list[FrontierPoint]:
     if records and not points:
         what = "every trial" if budget.trial is None else f"trial {budget.trial}"
         raise ConfigError(
-            f"nothing to pick: {what} of study {folder.name!r} was judged by one attacker at a strength of its own, not "
-            "by a whole suite; pick from a study of anonymizers"
+            f"nothing to pick: {what} of study {folder.name!r} was judged by one attacker at a strength of its own, "
+            "not by a whole suite; pick from a study of anonymizers"
         )
     if budget.trial is None:
         return select(points, max_leak=budget.max_leak, min_utility=budget.min_utility, knee=budget.knee)
