@@ -73,7 +73,7 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
         return path
     require_writable(cache)
     hashes = check_images(dataset.images, where=str(root or config.dataset))
-    preparation = _Preparation(detector, landmarker, contract, splits, hashes)
+    preparation = Preparation(detector, landmarker, contract, splits, hashes)
     found = 0
 
     def counted() -> Iterator[FaceRow]:
@@ -92,13 +92,29 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
     return path
 
 
+def _ignore(image: SourceImage, pixels: np.ndarray, matrix: np.ndarray) -> None:
+    pass
+
+
 @dataclass(frozen=True)
-class _Preparation:
+class Preparation:
+    """Makes rows of a face table out of images.
+
+    Attributes:
+        detector: finds faces.
+        landmarker: maps crops, float (B, 3, 112, 112) in [-1, 1], to 68 landmarks (B, 68, 2).
+        contract: what both, and everything else that decides about crops, are.
+        splits: split by identity.
+        hashes: SHA-256 of the file by image id.
+        on_aligned: called with each image in which a face was found, its pixels and its alignment to the crop.
+    """
+
     detector: Detector
     landmarker: Landmarker
     contract: CropContract
     splits: dict[str, str]
     hashes: dict[str, str]
+    on_aligned: Callable[[SourceImage, np.ndarray, np.ndarray], None] = _ignore
 
     def rows(self, images: Sequence[SourceImage]) -> Iterator[FaceRow]:
         """Rows in the order of `images`."""
@@ -129,6 +145,7 @@ class _Preparation:
         matrix = estimate_similarity(face.landmarks5)
         if matrix is None:
             return replace(row, missing_reason="the five landmarks determine no alignment")
+        self.on_aligned(image, pixels, matrix)
         return replace(
             row,
             crop=align_face(pixels, matrix),

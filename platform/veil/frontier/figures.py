@@ -69,7 +69,7 @@ def history_figure(points: Sequence[FrontierPoint], history: Sequence[float]) ->
             hovertemplate="after trial %{x}: %{y:.4f}<extra></extra>",
         )
     )
-    _common_layout(figure)
+    common_layout(figure)
     figure.update_xaxes(title_text="trial", rangemode="tozero")
     figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
     figure.update_layout(margin={"l": 60, "r": 16, "t": 12, "b": 48}, showlegend=False)
@@ -229,7 +229,7 @@ def _reference_lines(figure: go.Figure, valid: Sequence[FrontierPoint], far: flo
 
 
 def _layout(figure: go.Figure, objectives: Sequence[Objective]) -> None:
-    _common_layout(figure)
+    common_layout(figure)
     figure.update_layout(
         margin={"l": 70, "r": 24, "t": 24, "b": 64},
         legend={
@@ -270,7 +270,8 @@ def _layout(figure: go.Figure, objectives: Sequence[Objective]) -> None:
         )
 
 
-def _common_layout(figure: go.Figure) -> None:
+def common_layout(figure: go.Figure) -> None:
+    """Give a figure the typography, colours and axes of all of Veil's pages."""
     figure.update_layout(
         template="plotly_white",
         font={"family": FONT, "size": 13, "color": INK},

@@ -44,15 +44,16 @@ def render_page(
         study=escape(study),
         plotly_js=get_plotlyjs(),
         tiles=_tiles(points, objectives, best, history),
-        tradeoff=_embed(tradeoff_figure(points, objectives, far), "tradeoff"),
-        history=_embed(history_figure(points, history), "history"),
+        tradeoff=embed(tradeoff_figure(points, objectives, far), "tradeoff"),
+        history=embed(history_figure(points, history), "history"),
         reading=_reading(points, objectives, far),
         table=_table(points, objectives),
         invalid=_invalid(points),
     )
 
 
-def _embed(figure: go.Figure, name: str) -> str:
+def embed(figure: go.Figure, name: str) -> str:
+    """HTML of a figure for a page that has plotly.js inside; `name` is the id of its element."""
     return figure.to_html(
         full_html=False,
         include_plotlyjs=False,

@@ -1,0 +1,44 @@
+"""Fetches a registered operating point; nothing of it is unpickled or executed."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from veil.errors import TrackingError
+
+
+class OperatingPointFiles(NamedTuple):
+    """Files of a registered operating point.
+
+    Attributes:
+        folder: the trial's folder as it was registered.
+        study: name of the study that made it.
+    """
+
+    folder: Path
+    study: str
+
+
+def fetch_operating_point(uri: str, address: str, folder: Path) -> OperatingPointFiles:
+    """Download a registered model that `veil pick --register` made.
+
+    Args:
+        uri: tracking server or database.
+        address: "models:/NAME@ALIAS" or "models:/NAME/VERSION".
+        folder: where its files go.
+
+    Raises:
+        TrackingError: the registry cannot be read, has no such model, or the model is not Veil's.
+    """
+    try:
+        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder), tracking_uri=uri))
+        metadata = Model.load(path).metadata or {}
+    except (MlflowException, OSError) as error:
+        raise TrackingError(f"cannot fetch {address} from {uri}: {error}") from error
+    records = sorted(path.glob("artifacts/*/record.json"))
+    if len(records) != 1 or "study" not in metadata:
+        raise TrackingError(f"{address} at {uri} is not a model that `veil pick --register` made")
+    return OperatingPointFiles(records[0].parent, str(metadata["study"]))
