@@ -41,9 +41,25 @@ class FaceBatch(NamedTuple):
         return FaceBatch(self.images.to(device), self.landmarks.to(device))
 
 
+class SubjectPool(NamedTuple):
+    """Whose images an anonymizer mixes into its output, as the k-Same family does.
+
+    Attributes:
+        identities: person of each image in the pool.
+        k: images mixed into one output.
+    """
+
+    identities: Sequence[str]
+    k: int
+
+
 @runtime_checkable
 class Anonymizer(Protocol):
-    """Turns faces into anonymized faces, deterministically."""
+    """Turns faces into anonymized faces, deterministically.
+
+    One that mixes images of other people declares them as an attribute `pool`, a SubjectPool: the protocol refuses a
+    pool that gives no k-anonymity.
+    """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
         """Return float (B, 3, 112, 112), RGB in [-1, 1]."""

@@ -13,9 +13,10 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from veil.atomic import replace_when_complete
-from veil.config import Settings, StudyConfig
+from veil.config import Settings, StudyConfig, flatten
 from veil.errors import ConfigError, DataError, ProtocolError, VeilError, nearest
-from veil.frontier.points import FrontierPoint
+from veil.frontier.points import FrontierPoint, Interval
+from veil.frontier.robustness import SEPARATOR, RobustnessPoint
 from veil.protocol.score import Estimate, TrialScore
 
 TrialState = Literal["valid", "invalid", "diverged", "failed"]
@@ -112,6 +113,11 @@ class StudyFolder:
     def page_path(self) -> Path:
         """The frontier page."""
         return self.path / "frontier.html"
+
+    @property
+    def robustness_path(self) -> Path:
+        """The page of a study of attackers: leak against strength."""
+        return self.path / "robustness.html"
 
     def trial(self, number: int) -> Path:
         """Folder of one trial."""
@@ -275,6 +281,31 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
     )
 
 
+def robustness_point(record: TrialRecord) -> RobustnessPoint:
+    """A valid trial that was judged at a strength of its own, as a point of a curve."""
+    assert record.score is not None and record.score.valid
+    ((attacker, strength),) = record.strength.items()
+    rungs = record.score.rungs
+    worst = max(
+        (rung for rung in rungs if rung.name.split("/")[0] == attacker), key=lambda rung: (rung.tar.value, rung.name)
+    )
+    references = {
+        name: Interval(*max((rung.tar.value, rung.tar.low, rung.tar.high) for rung in rungs if rung.name == name))
+        for name in ("naive", "parrot")
+    }
+    return RobustnessPoint(
+        trial=record.number,
+        anonymizer=record.label.partition(f" {SEPARATOR} ")[0],
+        attacker=attacker,
+        strength=flatten(strength),
+        leak=Interval(worst.tar.value, worst.tar.low, worst.tar.high),
+        comparison=worst.name,
+        floor_mean=worst.floor_mean,
+        floor_95=worst.floor_95,
+        references=references,
+    )
+
+
 def _collapsed(score: TrialScore | None) -> bool:
     return score is not None and score.expression is not None and score.expression.collapsed
 
@@ -289,7 +320,7 @@ def _extras(score: TrialScore) -> dict[str, float]:
     if score.proxy:
         extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
         extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())
-    if score.cosine:
-        extras["search_cosine"] = max(score.cosine.values())
+    if score.recognizers:
+        extras["search_cosine"] = max(reading.cosine for reading in score.recognizers.values())
     extras["collapsed"] = float(_collapsed(score))
     return extras

@@ -1,12 +1,13 @@
 """Refusals: each guard raises ProtocolError where a number would not mean what it says."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from veil.errors import DataError, ProtocolError
 from veil.faces.table import FaceTable
-from veil.interfaces import Comparisons
+from veil.interfaces import Comparisons, SubjectPool
 from veil.protocol.score import Estimate, RungScore
 
 _PAIRS_AT_ONCE = 65536
@@ -48,6 +49,36 @@ def check_distinct_models(recognizers: Mapping[str, str], proxies: Mapping[str, 
                     f"recognizer {name!r} scores and has the same weights as {proxy!r}, which is inside the loss; "
                     "change `roles.search` or `roles.proxies`"
                 )
+
+
+def check_subject_pool(pool: SubjectPool, judged: Iterable[str]) -> None:
+    """Refuse a pool without k-anonymity (Newton, Sweeney, Malin: Preserving privacy by de-identifying faces, 2005).
+
+    A person who is in the pool several times is averaged with themselves; one who is in the gallery meets their own
+    image; k as large as the pool gives everybody the same image, or with a repeated pool the original.
+
+    Args:
+        pool: what the anonymizer mixes.
+        judged: people whose images are attacked or held by attackers.
+    """
+    people = Counter(pool.identities)
+    repeated = sorted(person for person, count in people.items() if count > 1)
+    if repeated:
+        raise ProtocolError(
+            f"the k-Same pool holds {people[repeated[0]]} images of {repeated[0]!r} ({len(repeated)} people are "
+            "repeated); k-anonymity needs one image a person"
+        )
+    shared = sorted(set(people) & set(judged))
+    if shared:
+        raise ProtocolError(
+            f"the k-Same pool holds {len(shared)} people who are also judged, for example {shared[0]!r}; take the pool "
+            "from the train split"
+        )
+    if not 2 <= pool.k < len(people):
+        raise ProtocolError(
+            f"k is {pool.k}, expected at least 2 and fewer than the {len(people)} people of the k-Same pool; lower k "
+            "or enlarge the pool"
+        )
 
 
 def check_comparisons(comparisons: Comparisons, far: float, min_false_accepts: int) -> None:

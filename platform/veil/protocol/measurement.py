@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from veil.config import SuiteConfig
 from veil.errors import ProtocolError
-from veil.interfaces import AttackSet, Comparisons
+from veil.interfaces import Comparisons
 from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, percentile_interval
 from veil.metrics.identification import cmc
 from veil.metrics.permutation import permute_labels, permuted_tar_at_far
 from veil.metrics.verification import auc, eer, roc, tar_at_far
+from veil.protocol.jobs import is_adaptive
 from veil.protocol.score import Estimate, RungScore
 
 Floats = NDArray[np.float64]
+
+CONTROL = "A0"
 
 _ROC_FAR = np.concatenate([[0.0], np.logspace(-4, 0, 199)])
 
@@ -40,29 +43,32 @@ class Measured(NamedTuple):
         replicates: (R,), TAR in each resample of the people; resample r is the same for all rungs.
         floor: (M,), TAR under each permutation of the labels; permutation m is the same for all rungs.
         curve: ROC for plotting.
+        cmc: (n,), share of probes whose person is among the k best, for k = 1..n.
     """
 
     score: RungScore
     replicates: Floats
     floor: Floats
     curve: RocCurve
+    cmc: Floats
 
 
 class People:
     """The people under attack, with the resamples and permutations that all rungs share.
 
     Args:
-        target: images under attack.
+        identities: (N,), person of each image under attack.
+        sources: (N,), source of each image under attack.
         suite: replicates, permutations, FAR and seed.
     """
 
-    def __init__(self, target: AttackSet, suite: SuiteConfig) -> None:
+    def __init__(self, identities: NDArray[np.int64], sources: NDArray[np.int64], suite: SuiteConfig) -> None:
         self._suite = suite
-        self._names = np.unique(target.identities)
+        self._names = np.unique(identities)
         # An image is a person in a source: one photograph can show two people.
-        self._images = np.unique(self._code(target.sources, target.identities))
+        self._images = np.unique(self._code(sources, identities))
         owner = np.empty(self._images.size, np.int64)
-        owner[self._image(target.sources, target.identities)] = self.person(target.identities)
+        owner[self._image(sources, identities)] = self.person(identities)
         self._owner = owner
         self.multiplicities = draw_multiplicities(self._names.size, suite.bootstrap_replicates, suite.seed)
         self._permuted = permute_labels(owner, suite.floor_permutations, suite.seed)
@@ -118,7 +124,7 @@ class People:
             diagnostics=comparisons.diagnostics,
         )
         curve = roc(genuine, impostor)
-        return Measured(score, replicates, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)))
+        return Measured(score, replicates, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
 
 
 def _ranks(
@@ -151,11 +157,13 @@ class Leak(NamedTuple):
     Attributes:
         estimate: its TAR, with the interval of the maximum, which is chosen anew in each resample.
         strongest: the rung.
+        replicates: (R,), the maximum in each resample of the people.
         floor_mean, floor_95: mean and 95th percentile of the maximum over rungs under permuted labels.
     """
 
     estimate: Estimate
     strongest: RungScore
+    replicates: Floats
     floor_mean: float
     floor_95: float
 
@@ -165,16 +173,34 @@ def worst_case(measured: Sequence[Measured]) -> Leak | None:
 
     The interval is that of the maximum itself: a bootstrap of each rung alone would hide that the attacker may choose.
     """
-    attacks = [item for item in measured if item.score.rung != "A0"]
+    attacks = [item for item in measured if item.score.rung != CONTROL]
     if not attacks:
         return None
     strongest = max(attacks, key=lambda item: item.score.tar.value).score
-    # fmax ignores a replicate in which one rung had no genuine pair.
-    replicates = np.fmax.reduce([item.replicates for item in attacks])
+    replicates = _largest(attacks)
     floor = np.fmax.reduce([item.floor for item in attacks])
     return Leak(
         estimate=estimate(strongest.tar.value, replicates),
         strongest=strongest,
+        replicates=replicates,
         floor_mean=float(np.nanmean(floor)),
         floor_95=float(np.nanquantile(floor, 0.95)),
     )
+
+
+def recovery_gap(measured: Sequence[Measured]) -> Estimate | None:
+    """How much more the best adaptive attack (from A4 on) finds than the best fixed one (A1 to A3).
+
+    The interval is paired: both maxima are taken in the same resample of the people. None if one kind is missing.
+    """
+    fixed = [item for item in measured if item.score.rung != CONTROL and not is_adaptive(item.score.rung)]
+    adaptive = [item for item in measured if is_adaptive(item.score.rung)]
+    if not fixed or not adaptive:
+        return None
+    values = [max(item.score.tar.value for item in kind) for kind in (adaptive, fixed)]
+    return estimate(values[0] - values[1], _largest(adaptive) - _largest(fixed))
+
+
+def _largest(measured: Sequence[Measured]) -> Floats:
+    # fmax ignores a replicate in which one rung had no genuine pair.
+    return np.fmax.reduce([item.replicates for item in measured])

@@ -100,6 +100,31 @@ class ProxyReading(Settings):
     naive_tar: float
 
 
+class RecognizerReading(Settings):
+    """What one scoring recognizer says beside its rungs.
+
+    Attributes:
+        cosine: mean cosine between the clear and the anonymized image of the same source.
+        deployed_tar: TAR of the naive attack at the threshold set on clear images. It says what a system in use would
+            do, not what an attacker could: a shifted image evades it without hiding anybody. None without naive attack.
+    """
+
+    cosine: float
+    deployed_tar: float | None = None
+
+
+class DetectionScore(Settings):
+    """How often a detector finds a face in a crop.
+
+    Attributes:
+        clear: share of the original crops.
+        anonymized: share of the anonymized crops.
+    """
+
+    clear: float
+    anonymized: float
+
+
 class TrialScore(Settings):
     """Score card of one anonymizer.
 
@@ -110,13 +135,12 @@ class TrialScore(Settings):
         rungs: every rung that was measured, also of an invalid score.
         strongest: name of the rung whose TAR is the leak (with the recognizer before it, where there are several).
         leak_floor_mean, leak_floor_95: what the largest TAR of all rungs would be by chance, mean and 95th percentile.
-        cosine: mean cosine between clear and anonymized image of the same source, by scoring recognizer.
-        deployed: TAR of the naive attack at the threshold set on clear images, by scoring recognizer. It says what a
-            system in use would do, not what an attacker could: a shifted image evades it without hiding anybody.
+        recovery_gap: how much more the best adaptive attack finds than the best fixed one; None without either.
+        recognizers: readings of the scoring recognizers, by name.
         expression: details of utility.
         realism: details of realism.
         proxy: readings of the recognizers from inside the loss, by name.
-        detection_rate: share of anonymized images in which a face is found; None where it was not measured.
+        detection: how often a face is found; None where it was not measured.
         target_split: people who were attacked, "search" or "sealed".
         n_images: images that were attacked.
         undetected: images of these people in which no face was found before anonymization; they are not scored.
@@ -134,12 +158,12 @@ class TrialScore(Settings):
     strongest: str | None = None
     leak_floor_mean: float | None = None
     leak_floor_95: float | None = None
-    cosine: dict[str, float] = {}
-    deployed: dict[str, float] = {}
+    recovery_gap: Estimate | None = None
+    recognizers: dict[str, RecognizerReading] = {}
     expression: ExpressionScore | None = None
     realism: RealismScore | None = None
     proxy: dict[str, ProxyReading] = {}
-    detection_rate: float | None = None
+    detection: DetectionScore | None = None
     target_split: str
     n_images: int
     undetected: int

@@ -1,5 +1,6 @@
 """Score cards as metrics by key: keys read like paths, and values are plain numbers."""
 
+from veil.config import Settings
 from veil.protocol.score import RungScore, TrialScore
 from veil.study import TrialRecord
 
@@ -22,39 +23,34 @@ def _score_metrics(score: TrialScore) -> dict[str, float]:
     metrics: dict[str, float | None] = {
         "floor/leak_mean": score.leak_floor_mean,
         "floor/leak_95": score.leak_floor_95,
-        "detection_rate": score.detection_rate,
+        "recovery_gap": score.recovery_gap.value if score.recovery_gap else None,
     }
     several = len({rung.recognizer for rung in score.rungs}) > 1
     for rung in score.rungs:
         path = f"attack/{rung.recognizer}/{rung.name}" if several else f"attack/{rung.name}"
         metrics |= {f"{path}/{key}": value for key, value in rung_metrics(rung).items()}
-    for name, value in score.cosine.items():
-        metrics[f"cosine/{name}"] = value
-    for name, value in score.deployed.items():
-        metrics[f"deployed/{name}"] = value
-    for name, reading in score.proxy.items():
-        metrics[f"proxy/{name}/cosine"] = reading.cosine
-        metrics[f"proxy/{name}/naive_tar"] = reading.naive_tar
-    if score.expression is not None:
-        details = score.expression.model_dump()
-        metrics |= {f"utility/{key}": float(value) for key, value in details.items()}
-    if score.realism is not None:
-        metrics |= {"realism/ssim": score.realism.ssim, "realism/psnr": score.realism.psnr}
+    sections: dict[str, Settings | None] = {
+        "utility": score.expression,
+        "realism": score.realism,
+        "detection": score.detection,
+        **{f"recognizer/{name}": reading for name, reading in score.recognizers.items()},
+        **{f"proxy/{name}": reading for name, reading in score.proxy.items()},
+    }
+    for path, section in sections.items():
+        if section is not None:
+            metrics |= {f"{path}/{key}": value for key, value in _numbers(section).items()}
     return {key: value for key, value in metrics.items() if value is not None}
 
 
 def rung_metrics(rung: RungScore) -> dict[str, float]:
-    """One attacker: TAR at the suite's FAR with its interval, EER, AUC, rank-1 and rank-5, counts and chance floor."""
-    return {
-        "tar": rung.tar.value,
-        "tar_low": rung.tar.low,
-        "tar_high": rung.tar.high,
-        "eer": rung.eer,
-        "auc": rung.auc,
-        "rank_1": rung.rank_1,
-        "rank_5": rung.rank_5,
-        "n_genuine": float(rung.n_genuine),
-        "n_impostor": float(rung.n_impostor),
-        "floor_mean": rung.floor_mean,
-        "floor_95": rung.floor_95,
-    } | {f"diagnostics/{key}": value for key, value in rung.diagnostics.items()}
+    """One attacker: TAR at the suite's FAR with its interval, EER, AUC, ranks, counts, chance floor, diagnostics."""
+    return _numbers(rung)
+
+
+def _numbers(section: Settings) -> dict[str, float]:
+    """Numeric leaves; an estimate `tar` gives `tar`, `tar_low` and `tar_high`."""
+    named = {
+        path.removesuffix(".value").replace(".low", "_low").replace(".high", "_high").replace(".", "/"): value
+        for path, value in section.flatten().items()
+    }
+    return {path: float(value) for path, value in named.items() if isinstance(value, int | float)}

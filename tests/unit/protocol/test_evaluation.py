@@ -64,9 +64,9 @@ def test_doing_nothing_leaks_everything_and_keeps_everything(evaluations):
     assert score.objectives["utility"].value == pytest.approx(1.0)
     assert score.objectives["realism"].value == pytest.approx(1.0, abs=1e-3)
     assert score.expression.top1_agreement == 1.0 and score.realism.psnr is None
-    assert score.cosine["pattern"] == pytest.approx(1.0)
+    assert score.recognizers["pattern"].cosine == pytest.approx(1.0)
     assert score.proxy["coarse"].cosine == pytest.approx(1.0) and score.proxy["coarse"].naive_tar > 0.9
-    assert score.deployed["pattern"] > 0.95
+    assert score.recognizers["pattern"].deployed_tar > 0.95
 
 
 def test_blackout_is_at_the_floor_and_collapses_the_expression(evaluations):
@@ -82,7 +82,7 @@ def test_a_stable_disguise_fools_the_naive_attack_only(evaluations):
     score = evaluations["negative"].score
     found = tars(score)
     assert found["control"] > 0.95
-    assert found["naive"] < 0.05 and score.deployed["pattern"] < 0.05
+    assert found["naive"] < 0.05 and score.recognizers["pattern"].deployed_tar < 0.05
     assert found["parrot"] > 0.95
     assert score.objectives["leak"].value > 0.95
     assert score.strongest in ("parrot", "informed/open_set/parrot", "informed/closed_set")
@@ -97,7 +97,7 @@ def test_the_card_says_what_it_rests_on(judge, evaluations):
     assert evaluation.anonymized_target.shape == (100, 3, 112, 112)
     assert score.suite_hash == judge.suite_hash and score.n_images == 100 and score.target_split == "search"
     assert set(score.models) == {"recognizer/pattern", "proxy/coarse", "evaluator/stripes"}
-    assert {"anonymize", "embed", "attack/informed", "measure", "expression", "realism"} <= set(score.seconds)
+    assert {"anonymize", "embed", "attack/informed", "measure", "appearance"} <= set(score.seconds)
     assert type(score).model_validate_json(score.model_dump_json()) == score
 
 
@@ -196,4 +196,4 @@ def test_several_recognizers_all_count(tmp_path):
     score = evaluate(nothing, judge)
     assert score.valid and len(score.rungs) == 4
     assert score.strongest in ("fine/naive", "finer/naive")
-    assert set(score.deployed) == {"fine", "finer"}
+    assert set(score.recognizers) == {"fine", "finer"}

@@ -15,7 +15,7 @@ from veil.registry import attackers
 
 def measure(setting, suite=None):
     suite = suite or quick_suite()
-    people = People(setting.target, suite)
+    people = People(setting.target.identities, setting.target.sources, suite)
     measured = []
     for name, config in attacker_configs(suite).items():
         attacker = attackers.get(name)(config)
