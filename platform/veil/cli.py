@@ -129,14 +129,14 @@ def resume(
 
 
 def _run(config: StudyConfig, address: str | None) -> None:
-    from veil.reporting import print_frontier, print_times
+    from veil.reporting import print_study, print_times, study_page
     from veil.sweep.driver import run_study
 
     result = run_study(config, console, address)
     folder = StudyFolder(config.folder)
-    print_frontier(config, folder, console)
+    print_study(config, folder, console)
     print_times(result.records, result.seconds, console)
-    console.print(f"\nfrontier page   {folder.page_path}", highlight=False)
+    console.print(f"\npage            {study_page(folder)}", highlight=False)
     console.print(f"MLflow          veil ui --root {config.root}", highlight=False)
     if result.remaining:
         console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}")
@@ -154,16 +154,36 @@ def frontier(
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Print the frontier with intervals and write its interactive page."""
-    from veil.reporting import print_frontier, write_frontier_page
+    from veil.reporting import print_frontier, studies_attackers, write_frontier_page
 
     folder = StudyFolder(root / study)
     config = folder.config()
     if not folder.records():
         raise ConfigError(f"the study {study!r} has no finished trial yet; run `veil resume {study} --root {root}`")
+    if studies_attackers(folder):
+        raise ConfigError(f"the study {study!r} varies an attacker and has no frontier; see `veil robustness {study}`")
     print_frontier(config, folder, console)
     console.print(f"frontier page   {write_frontier_page(config, folder)}", highlight=False)
     if open_page:
         typer.launch(folder.page_path.resolve().as_uri())
+
+
+@app.command()
+def robustness(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Print how leak grows with the strength of an attacker, and write the page of the curves."""
+    from veil.reporting import print_robustness, write_curves_page
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    print_robustness(config, folder, console)
+    page = write_curves_page(config, folder)
+    console.print(f"robustness page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
 
 
 @app.command()

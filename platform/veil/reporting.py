@@ -1,18 +1,22 @@
-"""A study for people: its frontier as a table and a page, and where its time went."""
+"""A study for people: its frontier or its attackers' curves as a table and a page, and where its time went."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from veil.config import StudyConfig
+from veil.errors import ConfigError
 from veil.frontier.hypervolume import frontier_hypervolume
 from veil.frontier.page import write_page
 from veil.frontier.points import FrontierPoint
+from veil.frontier.robustness import robustness_table
+from veil.frontier.robustness_page import write_robustness_page
 from veil.frontier.table import frontier_table
 from veil.objectives import Objective, get_objective
-from veil.study import StudyFolder, TrialRecord, frontier_point
+from veil.study import StudyFolder, TrialRecord, frontier_point, robustness_point
 
 
 def study_objectives(config: StudyConfig) -> list[Objective]:
@@ -21,8 +25,8 @@ def study_objectives(config: StudyConfig) -> list[Objective]:
 
 
 def study_points(folder: StudyFolder) -> list[FrontierPoint]:
-    """Every finished trial as a point."""
-    return [frontier_point(record) for record in folder.records()]
+    """Every finished trial as a point, but for those judged at a strength of their own, which compare with no other."""
+    return [frontier_point(record) for record in folder.records() if not record.strength]
 
 
 def study_hypervolume(config: StudyConfig, folder: StudyFolder) -> float:
@@ -35,6 +39,63 @@ def write_frontier_page(config: StudyConfig, folder: StudyFolder) -> Path:
     return write_page(
         folder.page_path, study_points(folder), config.study, study_objectives(config), far=config.suite.far
     )
+
+
+def studies_attackers(folder: StudyFolder) -> bool:
+    """Whether trials of the study were judged at a strength of their own: it has curves of them, and no frontier."""
+    return any(record.strength for record in folder.records())
+
+
+def study_page(folder: StudyFolder) -> Path:
+    """Where the page lies that shows what the study is about."""
+    return folder.robustness_path if studies_attackers(folder) else folder.page_path
+
+
+def write_study_page(config: StudyConfig, folder: StudyFolder) -> Path:
+    """Write that page and return its path."""
+    write = write_curves_page if studies_attackers(folder) else write_frontier_page
+    return write(config, folder)
+
+
+def print_study(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
+    """The table that shows what the study is about."""
+    show = print_robustness if studies_attackers(folder) else print_frontier
+    show(config, folder, console)
+
+
+def write_curves_page(config: StudyConfig, folder: StudyFolder) -> Path:
+    """Write the page of a study of attackers and return its path."""
+    return write_robustness_page(
+        folder.robustness_path,
+        [robustness_point(record) for record in folder.records() if record.strength and record.state == "valid"],
+        config.study,
+        config.suite.far,
+        {f"trial {record.number}, {record.label}": record.reason or "" for record in _not_valid(folder)},
+    )
+
+
+def print_robustness(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
+    """Leak against strength, one section a curve, then the trials that are not valid.
+
+    Raises:
+        ConfigError: the study varies no attacker.
+    """
+    if not studies_attackers(folder):
+        raise ConfigError(
+            f"no trial of study {folder.name!r} was judged at a strength of its own; see `veil frontier`, or start a "
+            "study of attackers: veil sweep --preset attackers"
+        )
+    records = folder.records()
+    points = [robustness_point(record) for record in records if record.strength and record.state == "valid"]
+    console.print()
+    console.print(robustness_table(points, config.suite.far, f"study {config.study}: {len(records)} trials"))
+    for record in _not_valid(folder):
+        line = Text.assemble((f"✗ trial {record.number} ", "red"), f"{record.label}: {record.reason}")
+        console.print(line)
+
+
+def _not_valid(folder: StudyFolder) -> list[TrialRecord]:
+    return [record for record in folder.records() if record.state != "valid"]
 
 
 def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -> None:

@@ -21,7 +21,7 @@ from veil.faces.prepare import prepare
 from veil.faces.table import FaceTable
 from veil.interfaces import SearchSpace
 from veil.protocol.judging import study_suite_hash
-from veil.reporting import study_hypervolume, write_frontier_page
+from veil.reporting import study_hypervolume, write_study_page
 from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress
@@ -189,10 +189,10 @@ def _trial_resources(config: StudyConfig) -> dict[str, float]:
 
 
 def _close(config: StudyConfig, folder: StudyFolder, tracker: Tracker, result: SweepResult) -> None:
-    write_frontier_page(config, folder)
+    page = write_study_page(config, folder)
     metrics = {"trials/finished": len(result.records)} | {f"seconds/{part}": s for part, s in result.seconds.items()}
     metrics["frontier/hypervolume"] = study_hypervolume(config, folder)
-    tracker.close_sweep(folder.page_path, metrics, finished=result.remaining == 0)
+    tracker.close_sweep(page, metrics, finished=result.remaining == 0)
 
 
 class _Mirror(TuneCallback):

@@ -211,7 +211,7 @@ class Tracker:
                     return runs
 
     def close_sweep(self, page: Path, metrics: Mapping[str, float], finished: bool) -> None:
-        """Attach the frontier page and end the sweep run, or leave it to be resumed."""
+        """Attach the study's page and end the sweep run, or leave it to be resumed."""
         with self._translated("close the sweep"):
             self._log(self.sweep_run_id, metrics=metrics)
             if page.exists():

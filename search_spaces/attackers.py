@@ -1,0 +1,68 @@
+"""How robustness falls with the strength of an attacker: fixed anonymizers, one setting of one attacker at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from optuna import Trial
+
+from veil.interfaces import Anchor
+from veil.registry import search_spaces
+
+ANONYMIZERS: Mapping[str, Mapping[str, Any]] = {
+    "blur 31": {"trainable": "baseline", "settings": {"method": "blur", "kernel": 31}},
+    "pixelate 8": {"trainable": "baseline", "settings": {"method": "pixelate", "block": 8}},
+}
+
+
+class Setting(NamedTuple):
+    """Values of one setting of an attacker.
+
+    Attributes:
+        default: what the attacker has by default; every curve runs through it.
+        others: values beside it; whole numbers are sampled between the smallest and the largest of all.
+    """
+
+    default: Any
+    others: tuple[Any, ...]
+
+
+@search_spaces.register("attackers")
+class InformedStrength:
+    """Heads on frozen embeddings (A4): images enrolled a person, length of training, shape of the heads.
+
+    Each trial departs from the default strength in one setting, so that every trial lies on a curve. Of a space for an
+    anonymizer of your own, register a subclass with other `anonymizers`, for example
+    {"mine": {"trial": "studies/smoke/trials/00013"}}.
+    """
+
+    trainables = ("robustness",)
+    anonymizers: ClassVar[Mapping[str, Mapping[str, Any]]] = ANONYMIZERS
+    attacker: ClassVar[str] = "informed"
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "enrolment_images": Setting(None, (1, 2, 4)),
+        "epochs": Setting(150, (10, 30, 60, 400)),
+        "head": Setting("linear", ("mlp",)),
+    }
+
+    def anchors(self) -> Sequence[Anchor]:
+        """The default strength of every anonymizer, then every other value."""
+        first = next(iter(self.settings))
+        grid = [(first, self.settings[first].default)]
+        grid += [(name, value) for name, setting in self.settings.items() for value in setting.others]
+        return [
+            Anchor("robustness", {"anonymizer": anonymizer, "setting": name, name: value})
+            for name, value in grid
+            for anonymizer in self.anonymizers
+        ]
+
+    def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:
+        """An anonymizer, and the attacker with one setting changed."""
+        anonymizer = self.anonymizers[trial.suggest_categorical("anonymizer", tuple(self.anonymizers))]
+        name = trial.suggest_categorical("setting", tuple(self.settings))
+        default, others = self.settings[name]
+        values = (default, *others)
+        if all(isinstance(value, int) for value in values):
+            value: Any = trial.suggest_int(name, min(values), max(values), log=True)
+        else:
+            value = trial.suggest_categorical(name, values)
+        return {**anonymizer, "attacker": self.attacker, "strength": {name: value}}
