@@ -28,9 +28,9 @@ class Setting(NamedTuple):
 
 @search_spaces.register("attackers")
 class InformedStrength:
-    """Heads on frozen embeddings (A4): images enrolled a person, length of training, shape of the heads.
+    """Heads on frozen embeddings (A4): images enrolled of each target, length of training, shape of the heads.
 
-    Each trial departs from the default strength in one setting, so that every trial lies on a curve. Of a space for an
+    Each trial departs from the default strength in one setting, so that every trial lies on a curve. To attack an
     anonymizer of your own, register a subclass with other `anonymizers`, for example
     {"mine": {"trial": "studies/smoke/trials/00013"}}.
     """
@@ -66,3 +66,15 @@ class InformedStrength:
         else:
             value = trial.suggest_categorical(name, values)
         return {**anonymizer, "attacker": self.attacker, "strength": {name: value}}
+
+
+@search_spaces.register("attackers_reversal")
+class ReversalStrength(InformedStrength):
+    """Inverters (A6): length of training in images seen, pairs of each person, width of the U-Net."""
+
+    attacker = "reversal"
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "images": Setting(2000, (250, 500, 1000, 4000)),
+        "images_per_identity": Setting(None, (2, 5)),
+        "width": Setting(16, (8, 24)),
+    }
