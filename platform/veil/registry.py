@@ -106,6 +106,7 @@ def _identity(plugin: object) -> str:
 # The values are factories or classes; `veil.interfaces` says what each kind must be.
 recognizers: Registry = Registry("recognizer", "veil.recognizers")
 expression_nets: Registry = Registry("expression net", "veil.expression")
+feature_nets: Registry = Registry("feature net", "veil.features")
 datasets: Registry = Registry("dataset", "veil.datasets")
 detectors: Registry = Registry("detector", "veil.faces.detectors")
 conditionings: Registry = Registry("conditioning")

@@ -15,7 +15,18 @@ SOURCE_ROOTS = {"veil": REPOSITORY / "platform", "trainables": REPOSITORY, "sear
 # A part may import parts of its own line and of the lines above it.
 LAYERS = (
     ("errors", "atomic", "config", "objectives", "registry", "interfaces"),
-    ("assets", "weights", "faces", "datasets", "recognizers", "expression", "features", "metrics", "runtime", "frontier"),
+    (
+        "assets",
+        "weights",
+        "faces",
+        "datasets",
+        "recognizers",
+        "expression",
+        "features",
+        "metrics",
+        "runtime",
+        "frontier",
+    ),
     ("protocol",),
     ("study",),
     ("tracking", "reporting"),

@@ -1,6 +1,5 @@
 """Recognizers of InsightFace's model packs, where the user has them; Veil neither ships nor downloads them."""
 
-import hashlib
 import os
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from veil.errors import AssetError
 from veil.interfaces import CROP_SIZE
+from veil.recognizers.files import file_sha256
 from veil.registry import recognizers
 from veil.weights.frozen import FrozenNet
 from veil.weights.onnx_graph import load_onnx
@@ -44,7 +44,7 @@ class InsightFacePack(FrozenNet):
 
     @classmethod
     def weights_sha256(cls) -> str:
-        return _sha256(Path(_recognition_model(_pack_folder(cls.name)).model_file))
+        return file_sha256(Path(_recognition_model(_pack_folder(cls.name)).model_file))
 
     def forward(self, images: Tensor) -> Tensor:
         return F.normalize(self.body(((images + 1) * 127.5 - self.mean) / self.scale))
@@ -95,9 +95,3 @@ def _recognition_model(folder: Path) -> Any:
         if model is not None and model.taskname == "recognition":
             return model
     raise AssetError(f"{folder} holds no recognition model; unpack the whole pack {folder.name!r} there")
-
-
-@cache
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
