@@ -18,6 +18,7 @@ from veil.study import StudyFolder
 PIPE_WIDTH = 140
 EXIT_ERROR = 2
 EXIT_TRIALS_FAILED = 3
+EXIT_INVALID = 3
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -184,6 +185,53 @@ def robustness(
     console.print(f"robustness page   {page}", highlight=False)
     if open_page:
         typer.launch(page.resolve().as_uri())
+
+
+@app.command()
+def attack(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="NAME:setting=value, a trial's folder, or models:/NAME@ALIAS.", show_default=False),
+    ] = None,
+    clear: Annotated[Path | None, typer.Option(help="Folder of clear photographs, one folder per person.")] = None,
+    anonymized: Annotated[Path | None, typer.Option(help="The same photographs, anonymized by any tool.")] = None,
+    attackers: Annotated[
+        str | None, typer.Option(help="Attackers, separated by commas; without it, the full ladder.")
+    ] = None,
+    recognizer: Annotated[
+        list[str] | None, typer.Option(help="Recognizer that attacks; repeat it for several, the worst counts.")
+    ] = None,
+    config: ConfigOption = None,
+    preset: PresetOption = "smoke",
+    set_: SetOption = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the score card.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page, its figures and the score card.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Show faces in the page.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Attack an anonymizer, or photographs that another tool has anonymized, without a sweep.
+
+    Exit status 0: a valid score. 3: the score is invalid, and the reason is printed. 2: an error.
+    """
+    from veil.attacking.run import PAGE, Plan
+    from veil.attacking.run import attack as run_attack
+    from veil.attacking.sources import SettingsChoice, open_folders, open_model
+
+    if open_page and out is None:
+        raise ConfigError("--open needs a folder for the page: add --out FOLDER")
+    names = tuple(name.strip() for name in attackers.split(",") if name.strip()) if attackers else ()
+    plan = Plan(names, tuple(recognizer or ()), json, out, pictures)
+    settings = SettingsChoice(config, preset, tuple(set_ or ()))
+    if model is not None and clear is None and anonymized is None:
+        evaluation = run_attack(lambda progress: open_model(model, settings, progress), plan, console)
+    elif model is None and clear is not None and anonymized is not None:
+        evaluation = run_attack(lambda progress: open_folders(clear, anonymized, settings, progress), plan, console)
+    else:
+        raise ConfigError("give either MODEL, or both --clear FOLDER and --anonymized FOLDER")
+    if open_page and out is not None:
+        typer.launch((out / PAGE).resolve().as_uri())
+    if not evaluation.score.valid:
+        raise typer.Exit(EXIT_INVALID)
 
 
 @app.command()

@@ -7,9 +7,8 @@ never counted as private for that reason alone.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -97,24 +96,16 @@ def read_folders(
     detector, landmarker = detectors.get(config.data.detector)(), load_landmarker()
     contract = CropContract.of(detector, landmarker)
     everybody = {image.identity: TARGET_SPLIT for image in images}
-    rows = _counted(
-        Preparation(detector, landmarker, contract, everybody, hashes, cut).rows(images),
-        partial(progress, total=len(images)),
-    )
+    rows = []
+    for row in Preparation(detector, landmarker, contract, everybody, hashes, cut).rows(images):
+        rows.append(row)
+        progress(len(rows), len(images))
     usable = Counter(row.identity for row in rows if row.landmarks68 is not None and row.identity is not None)
     splits, division = divide_people(usable, config)
     faces = FaceTable.from_rows(
         [replace(row, split=splits[row.identity]) for row in rows if row.identity in splits], contract
     )
     return PairedFaces(faces, crops, (*matched.left_out, *_missing(rows, splits), division))
-
-
-def _counted(rows: Iterable[FaceRow], progress: Callable[[int], None]) -> list[FaceRow]:
-    collected = []
-    for row in rows:
-        collected.append(row)
-        progress(len(collected))
-    return collected
 
 
 def _missing(rows: Sequence[FaceRow], splits: Mapping[str, str]) -> list[str]:

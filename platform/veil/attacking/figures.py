@@ -1,0 +1,169 @@
+"""Figures of an attack: ROC, CMC, and the rungs with their intervals and chance floors."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from veil.attacking.card import CONTROL
+from veil.frontier.figures import COLOURS, FONT, INK, MUTED, common_layout
+from veil.protocol.measurement import RocCurve
+from veil.protocol.score import RungScore
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+"""Line styles, one a recognizer."""
+LOWEST_FAR = 1e-3
+ROW_PIXELS = 26
+
+
+def curve_key(rung: RungScore) -> str:
+    """Name of a rung among the curves of an evaluation."""
+    return f"{rung.recognizer}/{rung.name}"
+
+
+def shown_first(rungs: Sequence[RungScore]) -> set[str]:
+    """Curves drawn at once: of each attacker the best way with the best recognizer; the legend has the others."""
+    best: dict[str, RungScore] = {}
+    for rung in rungs:
+        attacker = rung.name.split("/")[0]
+        if attacker not in best or rung.tar.value > best[attacker].tar.value:
+            best[attacker] = rung
+    return {curve_key(rung) for rung in best.values()}
+
+
+def roc_plot(rungs: Sequence[RungScore], curves: Mapping[str, RocCurve], far: float) -> go.Figure:
+    """ROC of every rung on a logarithmic FAR axis, with the FAR at which TAR is read."""
+    figure = go.Figure()
+    for rung, style in _styled(rungs):
+        curve = curves[curve_key(rung)]
+        drawn = curve.far >= LOWEST_FAR
+        figure.add_scatter(x=curve.far[drawn], y=curve.tar[drawn], hovertemplate="FAR %{x:.3g}, TAR %{y:.3f}", **style)
+    chance = np.geomspace(LOWEST_FAR, 1.0, 60)
+    figure.add_scatter(x=chance, y=chance, hoverinfo="skip", **_CHANCE)
+    figure.add_vline(x=far, line={"color": MUTED, "dash": "dot", "width": 1})
+    _curve_layout(figure, "false accept rate", "true accept rate")
+    figure.update_xaxes(type="log", range=[np.log10(LOWEST_FAR), 0], dtick=1)
+    return figure
+
+
+def cmc_plot(rungs: Sequence[RungScore], shares: Mapping[str, NDArray[np.float64]]) -> go.Figure:
+    """Share of probes whose person is among the k best, against k."""
+    figure = go.Figure()
+    for rung, style in _styled(rungs):
+        values = shares[curve_key(rung)]
+        figure.add_scatter(x=np.arange(1, values.size + 1), y=values, hovertemplate="rank-%{x}: %{y:.3f}", **style)
+    people = max((shares[curve_key(rung)].size for rung in rungs), default=1)
+    ranks = np.arange(1, people + 1)
+    figure.add_scatter(x=ranks, y=ranks / people, hoverinfo="skip", **_CHANCE)
+    _curve_layout(figure, f"k, of {people} people", "person among the k best")
+    return figure
+
+
+_CHANCE = {"mode": "lines", "line": {"color": MUTED, "width": 1, "dash": "dot"}, "name": "chance"}
+
+
+def _styled(rungs: Sequence[RungScore]) -> list[tuple[RungScore, dict]]:
+    """Each rung with its trace settings: colour by attack, line style by recognizer, the control in grey."""
+    names = list(dict.fromkeys(rung.name for rung in rungs if rung.rung != CONTROL))
+    recognizers = list(dict.fromkeys(rung.recognizer for rung in rungs))
+    first = shown_first(rungs)
+    styled = []
+    for rung in rungs:
+        colour = MUTED if rung.rung == CONTROL else COLOURS[names.index(rung.name) % len(COLOURS)]
+        dash = DASHES[recognizers.index(rung.recognizer) % len(DASHES)]
+        styled.append(
+            (
+                rung,
+                {
+                    "mode": "lines",
+                    "name": escape(f"{rung.rung} {rung.name} · {rung.recognizer}"),
+                    "line": {"color": colour, "dash": dash, "width": 2},
+                    "visible": True if curve_key(rung) in first else "legendonly",
+                },
+            )
+        )
+    return styled
+
+
+def _curve_layout(figure: go.Figure, horizontal: str, vertical: str) -> None:
+    common_layout(figure)
+    figure.update_xaxes(title_text=horizontal)
+    figure.update_yaxes(title_text=vertical, range=[0, 1.03])
+    figure.update_layout(
+        margin={"l": 60, "r": 12, "t": 12, "b": 52},
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11}},
+        hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 12, "color": INK}, "namelength": -1},
+    )
+
+
+def ladder_plot(rungs: Sequence[RungScore]) -> go.Figure:
+    """TAR of every rung with its 95 % interval; a tick marks what permuted labels reach in one draw of twenty."""
+    figure = go.Figure()
+    rows = list(dict.fromkeys(f"{rung.rung}  {escape(rung.name)}" for rung in rungs))
+    recognizers = list(dict.fromkeys(rung.recognizer for rung in rungs))
+    for index, recognizer in enumerate(recognizers):
+        own = [rung for rung in rungs if rung.recognizer == recognizer]
+        where = [f"{rung.rung}  {escape(rung.name)}" for rung in own]
+        figure.add_bar(
+            x=[rung.tar.value for rung in own],
+            y=where,
+            orientation="h",
+            name=escape(recognizer),
+            marker={"color": COLOURS[index % len(COLOURS)]},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [rung.tar.high - rung.tar.value for rung in own],
+                "arrayminus": [rung.tar.value - rung.tar.low for rung in own],
+                "color": INK,
+                "thickness": 1.2,
+                "width": 3,
+            },
+            customdata=[[rung.tar.low, rung.tar.high, rung.floor_mean] for rung in own],
+            hovertemplate="TAR %{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}], chance %{customdata[2]:.3f}",
+            offsetgroup=index,
+        )
+        figure.add_scatter(
+            x=[rung.floor_95 for rung in own],
+            y=where,
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 13, "color": MUTED, "line": {"width": 2, "color": MUTED}},
+            name="chance, 95th percentile",
+            showlegend=index == 0,
+            hovertemplate="95th percentile of chance %{x:.3f}<extra></extra>",
+            offsetgroup=index,
+        )
+    common_layout(figure)
+    figure.update_layout(
+        barmode="group",
+        scattermode="group",
+        bargap=0.28,
+        height=110 + ROW_PIXELS * max(len(rungs), 2),
+        margin={"l": 10, "r": 16, "t": 12, "b": 52},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 12, "color": INK}, "namelength": -1},
+    )
+    figure.update_xaxes(title_text="true accept rate", range=[0, 1.03])
+    figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True, showgrid=False)
+    return figure
+
+
+def cmc_figure(shares: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """CMC of every attack as a picture.
+
+    Args:
+        shares: (n,) share of probes whose person is among the k best, k = 1..n, by attack.
+    """
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    axes = figure.subplots()
+    for name, values in shares.items():
+        axes.plot(np.arange(1, values.size + 1), values, label=name, linewidth=1.6)
+    people = max((values.size for values in shares.values()), default=1)
+    axes.plot([1, people], [1 / people, 1], color="0.7", linestyle=":", label="chance")
+    axes.set(ylim=(0.0, 1.02), xlabel=f"k, of {people} people", ylabel="share of probes found among the k best")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    return figure
