@@ -19,6 +19,7 @@ from veil.interfaces import AttackFailedError
 from veil.protocol.pairs import SMALLEST_NORM
 
 HeadKind = Literal["linear", "mlp"]
+HeadLoss = Literal["softmax", "arcface"]
 
 
 class Head(nn.Module):
@@ -97,6 +98,8 @@ class HeadSettings(NamedTuple):
 
     Attributes:
         kind, hidden: shape of the heads.
+        loss: "arcface" is the softmax over scaled cosines with an additive angular margin (a plain cosine softmax where
+            the margin is 0), "softmax" the one over inner products with prototypes of free length.
         epochs: full-batch steps.
         learning_rate: of Adam for the heads; prototypes, which start at random, learn five times faster.
         scale: inverse temperature of the cosine softmax.
@@ -107,6 +110,7 @@ class HeadSettings(NamedTuple):
 
     kind: HeadKind
     hidden: int
+    loss: HeadLoss
     epochs: int
     learning_rate: float
     scale: float
@@ -118,9 +122,9 @@ class HeadSettings(NamedTuple):
 def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSettings, seed: int) -> TrainedHeads:
     """Train one head for clear and one for anonymized embeddings against shared prototypes of the people.
 
-    The loss is the additive-angular-margin softmax (ArcFace: Deng et al., 2019) over both kinds of images. Two heads
-    let the attacker undo a re-encoding that the anonymizer applies to everybody; the shared prototypes make clear and
-    anonymized images of one person meet.
+    The loss is a softmax over both kinds of images, plain or with an additive angular margin (ArcFace: Deng et al.,
+    2019). Two heads let the attacker undo a re-encoding that the anonymizer applies to everybody; the shared prototypes
+    make clear and anonymized images of one person meet.
 
     Prototypes start at random, so the clear training images are told apart only if optimisation works. That separates
     an attacker that is broken, which cannot even do this, from an anonymizer that nobody can learn, such as a constant
@@ -144,8 +148,7 @@ def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSetti
     labels = torch.from_numpy(np.concatenate([clear.labels, anonymized.labels]))
     with _one_thread():
         for _ in range(settings.epochs):
-            cosines = _cosines(heads, inputs, prototypes)
-            loss = F.cross_entropy(settings.scale * _with_margin(cosines, labels, settings.margin), labels)
+            loss = F.cross_entropy(_logits(_mapped(heads, inputs), prototypes, labels, settings), labels)
             loss = loss + settings.anchor * torch.stack([head.departure() for head in heads]).sum()
             if not torch.isfinite(loss):
                 raise AttackFailedError(f"the loss of the attacker's heads is {loss.item()}, expected a finite number")
@@ -154,7 +157,7 @@ def train_heads(clear: TrainingSet, anonymized: TrainingSet, settings: HeadSetti
             optimizer.step()
 
     with torch.no_grad():
-        correct = (_cosines(heads, inputs, prototypes).argmax(dim=1) == labels).double().numpy()
+        correct = (cosines(_mapped(heads, inputs), prototypes).argmax(dim=1) == labels).double().numpy()
     clear_accuracy = float(correct[: len(clear.labels)].mean())
     if not clear_accuracy >= settings.min_clear_accuracy:
         raise AttackFailedError(
@@ -194,12 +197,23 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _cosines(heads: nn.ModuleList, inputs: list[Tensor], prototypes: Tensor) -> Tensor:
-    mapped = torch.cat([head(embeddings) for head, embeddings in zip(heads, inputs, strict=True)])
-    return mapped @ F.normalize(prototypes, dim=1).T
+def _mapped(heads: nn.ModuleList, inputs: list[Tensor]) -> Tensor:
+    return torch.cat([head(embeddings) for head, embeddings in zip(heads, inputs, strict=True)])
 
 
-def _with_margin(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:
+def _logits(embeddings: Tensor, prototypes: Tensor, labels: Tensor, settings: HeadSettings) -> Tensor:
+    if settings.loss == "softmax":
+        return embeddings @ prototypes.T
+    return settings.scale * with_margin(cosines(embeddings, prototypes), labels, settings.margin)
+
+
+def cosines(embeddings: Tensor, prototypes: Tensor) -> Tensor:
+    """Cosines (N, C) between unit embeddings (N, D) and prototypes (C, D) of any length."""
+    return embeddings @ F.normalize(prototypes, dim=1).T
+
+
+def with_margin(cosines: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Turn the angle between each embedding and its own prototype, in cosines (N, C), by `margin` radians (ArcFace)."""
     own = labels[:, None]
     # The clamp keeps the slope of acos finite at +-1.
     angles = torch.acos(cosines.gather(1, own).clamp(-1 + 1e-6, 1 - 1e-6))

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from trainables.attackers.heads import (
     HeadKind,
+    HeadLoss,
     HeadSettings,
     TrainedHeads,
     TrainingSet,
     ridge_registration,
     train_heads,
 )
+from trainables.attackers.holdings import held_images, person_labels
 from veil.config import Settings
 from veil.interfaces import AttackFailedError, AttackSet, AttackSetting, Comparisons
 from veil.protocol.pairs import compare, cosine, unit
@@ -27,10 +29,14 @@ class InformedConfig(Settings):
 
     head: HeadKind = Field("linear", description="shape of the trained maps")
     hidden: int = Field(64, ge=1, description="width of the MLP")
+    loss: HeadLoss = Field("arcface", description="arcface: cosine softmax with a margin; softmax: inner products")
+    images_per_identity: int | None = Field(
+        None, ge=1, description="images used of each of the attacker's own people; None uses all"
+    )
     epochs: int = Field(150, ge=1, description="full-batch steps of each training")
     learning_rate: float = Field(0.01, gt=0)
-    scale: float = Field(16.0, gt=0, description="inverse temperature of the cosine softmax")
-    margin: float = Field(0.2, ge=0, lt=1.57, description="additive angular margin in radians")
+    scale: float = Field(16.0, gt=0, description="inverse temperature of the cosine softmax; arcface only")
+    margin: float = Field(0.2, ge=0, lt=1.57, description="additive angular margin in radians; arcface only")
     anchor: float = Field(1e-3, ge=0, description="weight of the squared departure from the identity map")
     ridge: float = Field(0.1, gt=0, description="shrinkage of the registration toward the identity map")
     folds: int = Field(5, ge=2, description="closed set: every image is probed once, enrolled in the other folds")
@@ -44,6 +50,7 @@ class InformedConfig(Settings):
         return HeadSettings(
             kind=self.head,
             hidden=self.hidden,
+            loss=self.loss,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             scale=self.scale,
@@ -81,14 +88,12 @@ class Informed:
             AttackFailedError: a loss was not finite, the heads did not learn their clear training images, or there are
                 too few people or images to train on.
         """
-        if np.unique(setting.owned.identities).size < 2:
-            raise AttackFailedError("the informed attacker needs at least 2 people of its own; raise `splits.attacker`")
-        owned = _centred(setting.owned, around=setting.owned)
-        target = _centred(setting.target, around=setting.owned)
+        held = held_images(setting, self.config.images_per_identity)
+        owned, target = _centred(held, around=held), _centred(setting.target, around=held)
         return [*self._open_set(target, owned, setting.seed), self._closed_set(target, owned, setting.seed)]
 
     def _open_set(self, target: AttackSet, owned: AttackSet, seed: int) -> list[Comparisons]:
-        labels = _labels(owned.identities)
+        labels = person_labels(owned)
         heads = train_heads(
             TrainingSet(owned.clear, labels), TrainingSet(owned.anonymized, labels), self.config.head_settings(), seed
         )
@@ -104,7 +109,7 @@ class Informed:
     def _closed_set(self, target: AttackSet, owned: AttackSet, seed: int) -> Comparisons:
         rng = np.random.default_rng(seed)
         folds = assign_folds(target.identities, target.sources, self.config.folds, rng)
-        owned_labels = _labels(owned.identities)
+        owned_labels = person_labels(owned)
         people = np.unique(target.identities)
         own = np.searchsorted(people, target.identities)
         target_labels = owned_labels.max() + 1 + own
@@ -200,10 +205,6 @@ def _centred(people: AttackSet, around: AttackSet) -> AttackSet:
         clear=unit(people.clear - np.asarray(around.clear, dtype=np.float64).mean(axis=0)),
         anonymized=unit(people.anonymized - np.asarray(around.anonymized, dtype=np.float64).mean(axis=0)),
     )
-
-
-def _labels(identities: Ints) -> Ints:
-    return np.unique(identities, return_inverse=True)[1].astype(np.int64)
 
 
 def _diagnostics(trained: list[TrainedHeads]) -> dict[str, float]:

@@ -31,11 +31,21 @@ def shifted(clear, people):
     return unit(common + clear @ keep + 0.15 * rng.normal(size=clear.shape) @ (np.eye(len(keep)) - keep))
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp"])
-def test_undoes_a_fixed_rotation_that_the_naive_attack_misses(head):
+@pytest.mark.parametrize(
+    "strength",
+    [
+        {"head": "linear"},
+        {"head": "mlp"},
+        {"loss": "softmax"},
+        {"loss": "arcface", "margin": 0.0},
+        {"images_per_identity": 6},
+    ],
+    ids=["linear", "mlp", "softmax", "cosine", "six images a person"],
+)
+def test_undoes_a_fixed_rotation_that_the_naive_attack_misses(strength):
     setting = simulated_setting(rotated)
     naive = tar(compare("naive", setting.target, setting.target.clear, setting.target.anonymized, "probe"))
-    found = {item.name: tar(item) for item in Informed(InformedConfig(head=head))(setting)}
+    found = {item.name: tar(item) for item in Informed(InformedConfig(**strength))(setting)}
     assert naive < 0.05
     assert found["informed/open_set/registered"] > naive + 0.4
     assert found["informed/closed_set"] > 0.95
