@@ -50,7 +50,7 @@ def write_model(cache: Path, model: str, config: dict[str, Any], weights: dict[s
 
 
 SMALL = {"name": "mobilefacenet", "kwargs": {"num_features": 64}}
-OTHER_SIZE = {"name": "resnet-18", "kwargs": {"num_features": 64, "input_size": [224, 224]}}
+OTHER_SIZE = {"name": "mobilenet-wd4", "kwargs": {"num_features": 64, "input_size": [224, 224]}}
 USUAL = {"size": [112, 112], "mean": [0.5, 0.5, 0.5], "var": [0.5, 0.5, 0.5], "channel": "rgb"}
 UNUSUAL = {"mean": [0.3, 0.4, 0.5], "var": [0.2, 0.3, 0.25], "channel": "bgr"}
 
