@@ -7,9 +7,11 @@ from veil.config import StudyConfig
 from veil.expression import load_expression_net
 from veil.faces.table import FaceTable
 from veil.protocol.evaluation import Judge
+from veil.protocol.jobs import Runner, run_in_turn
 from veil.protocol.score import suite_hash
 from veil.recognizers import load_recognizer
 from veil.recognizers.roles import check_roles
+from veil.registry import detectors
 
 
 def study_suite_hash(config: StudyConfig) -> str:
@@ -26,7 +28,14 @@ def study_suite_hash(config: StudyConfig) -> str:
     return suite_hash(config.suite, recognizers, (config.roles.evaluator, evaluator.asset_sha256))
 
 
-def open_judge(config: StudyConfig, faces: FaceTable, target_split: Literal["search", "sealed"], cache: Path) -> Judge:
+def open_judge(
+    config: StudyConfig,
+    faces: FaceTable,
+    target_split: Literal["search", "sealed"],
+    cache: Path,
+    device: str = "cpu",
+    run_attacks: Runner = run_in_turn,
+) -> Judge:
     """The judge of a study's trials ("search") or of its picked points ("sealed").
 
     The search people are scored by the search recognizers, the sealed people by the report recognizers; neither ever
@@ -46,4 +55,7 @@ def open_judge(config: StudyConfig, faces: FaceTable, target_split: Literal["sea
         target_split=target_split,
         cache=cache,
         proxies={name: load_recognizer(name) for name in config.roles.proxies},
+        detector=detectors.get(config.data.detector)(),
+        device=device,
+        run_attacks=run_attacks,
     )

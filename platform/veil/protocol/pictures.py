@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -16,13 +17,16 @@ GRID_FACES = 8
 GRID_PADDING = 4
 
 
-def face_grid(faces: FaceTable, anonymized: Tensor, conditioning: Conditioning | None) -> Image.Image:
+def face_grid(
+    faces: FaceTable, anonymized: Tensor, conditioning: Conditioning | None, reconstructions: Tensor | None = None
+) -> Image.Image:
     """One column a person: the original, what the generator saw (if it did not see the pixels), the result.
 
     Args:
         faces: N faces.
         anonymized: float (N, 3, 112, 112) in [-1, 1], in the same order.
         conditioning: the signal of the anonymizer.
+        reconstructions: float (N, 3, 112, 112) in [-1, 1], what an attacker made of the result, as a last row.
     """
     _, first = np.unique(faces.identity_indices, return_index=True)
     chosen = torch.as_tensor(np.sort(first)[:GRID_FACES])
@@ -32,6 +36,8 @@ def face_grid(faces: FaceTable, anonymized: Tensor, conditioning: Conditioning |
         with torch.no_grad():
             rows.append(_as_rgb(conditioning(batch)))
     rows.append(anonymized[chosen])
+    if reconstructions is not None:
+        rows.append(reconstructions[chosen])
     grid = make_grid(torch.cat(rows), nrow=len(chosen), padding=GRID_PADDING, pad_value=1.0)
     pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
@@ -64,6 +70,28 @@ def roc_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], far: float) 
     chance = np.geomspace(1e-4, 1.0, 200)
     axes.plot(chance, chance, color="0.7", linestyle=":", label="chance")
     axes.set(xscale="log", xlim=(1e-3, 1.0), ylim=(0.0, 1.02), xlabel="false accept rate", ylabel="true accept rate")
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    _finish(axes)
     return figure
+
+
+def cmc_figure(curves: Mapping[str, np.ndarray]) -> Figure:
+    """Cumulative match characteristic of every attacker.
+
+    Args:
+        curves: float (n,) share of probes whose person is among the k best, k = 1..n, by attacker.
+    """
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    axes = figure.subplots()
+    for name, shares in curves.items():
+        axes.plot(np.arange(1, len(shares) + 1), shares, label=name, linewidth=1.6, marker="o", markersize=3)
+    people = max(len(shares) for shares in curves.values())
+    ranks = np.arange(1, people + 1)
+    axes.plot(ranks, ranks / people, color="0.7", linestyle=":", label="chance")
+    axes.set(xlim=(1, max(people, 2)), ylim=(0.0, 1.02), xlabel="rank", ylabel="share of probes identified")
+    _finish(axes)
+    return figure
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)

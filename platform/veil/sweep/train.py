@@ -40,6 +40,7 @@ class RayTrainLauncher:
         self._name = name
         self._resources = {"CPU": cpus_per_worker, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
         self._inside_tune = inside_tune
+        self._launched = 0
 
     def __call__(self, train: Callable[[Runtime], None]) -> None:
         """Run `train` on every worker and wait.
@@ -47,7 +48,10 @@ class RayTrainLauncher:
         Raises:
             DivergedError: a worker's loss was not finite.
         """
-        diverged = self._storage.resolve() / f"{self._name}.diverged"
+        # Ray Train takes a name that it knows for a run to be continued.
+        name = self._name if self._launched == 0 else f"{self._name}-{self._launched}"
+        self._launched += 1
+        diverged = self._storage.resolve() / f"{name}.diverged"
         diverged.parent.mkdir(parents=True, exist_ok=True)
         diverged.unlink(missing_ok=True)
         trainer = TorchTrainer(
@@ -59,7 +63,7 @@ class RayTrainLauncher:
                 resources_per_worker=self._resources,
             ),
             run_config=RunConfig(
-                name=self._name,
+                name=name,
                 storage_path=str(self._storage.resolve()),
                 # Ray types this list for callbacks of an older kind than the one it ships.
                 callbacks=[TuneReportCallback()] if self._inside_tune else [],  # type: ignore[list-item]

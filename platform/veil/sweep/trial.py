@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ray import tune
 
@@ -19,13 +20,15 @@ from veil.expression import load_expression_net
 from veil.faces.table import FaceTable
 from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
+from veil.protocol.jobs import run_in_turn
 from veil.protocol.judging import open_judge
-from veil.protocol.pictures import face_grid, roc_figure
+from veil.protocol.pictures import cmc_figure, face_grid, roc_figure
 from veil.protocol.score import Estimate
 from veil.protocol.strength import suite_at_strength
 from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
 from veil.study import StudyFolder, TrialRecord
+from veil.sweep.attacks import RayAttackRunner
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.space import load_trainable
 from veil.sweep.train import RayTrainLauncher
@@ -104,7 +107,8 @@ def _attempt(
             suite = suite_at_strength(config.suite, outcome.strength)
             config = config.model_copy(update={"suite": suite})
             base["strength"] = suite.strength
-        evaluation = search_judge(config, paths.faces, folder.cache).score(outcome.anonymizer)
+        judge = search_judge(config, paths.faces, folder.cache)
+        evaluation = judge.score(outcome.anonymizer, launcher=_attack_launcher(config, folder, number))
         _save_artifacts(folder.trial(number), load_faces(paths.faces).split("search"), evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
     except DivergedError as error:
@@ -122,8 +126,15 @@ def _save_artifacts(
     (folder / "score.json").write_text(evaluation.score.model_dump_json(indent=2), encoding="utf-8")
     if len(evaluation.anonymized_target):
         face_grid(faces, evaluation.anonymized_target, outcome.conditioning).save(folder / "grid.png")
+    for name, images in evaluation.reconstructions.items():
+        sheet = face_grid(faces, evaluation.anonymized_target, outcome.conditioning, images)
+        sheet.save(folder / f"reconstructions-{name.replace('/', '-')}.png")
+    if evaluation.replicates:
+        arrays: dict[str, Any] = dict(evaluation.replicates)
+        np.savez_compressed(folder / "replicates.npz", **arrays)
     if evaluation.curves:
         roc_figure(evaluation.curves, config.suite.far).savefig(folder / "roc.png", dpi=110)
+        cmc_figure(evaluation.cmc).savefig(folder / "cmc.png", dpi=110)
 
 
 def _judged(config: StudyConfig, evaluation: Evaluation, outcome: TrialOutcome) -> dict[str, Any]:
@@ -142,28 +153,43 @@ def _synthetic(outcome: TrialOutcome) -> dict[str, Estimate]:
 def _context(
     config: StudyConfig, folder: StudyFolder, paths: StudyPaths, trainable: Trainable, number: int
 ) -> TrialContext:
-    device = "cuda" if config.search.gpus_per_trial > 0 else "cpu"
     return TrialContext(
         folder=folder.trial(number),
         cache=folder.cache,
         faces=load_faces(paths.faces).split("train") if trainable.needs_faces and paths.faces is not None else None,
         load_roles=partial(load_training_roles, config.roles.proxies, config.roles.teacher),
-        launcher=_launcher(config, folder, number, device),
+        launcher=_launcher(config, folder, number),
         seed=config.search.seed,
     )
 
 
-def _launcher(config: StudyConfig, folder: StudyFolder, number: int, device: str) -> Launcher:
+def _device(config: StudyConfig) -> str:
+    return "cuda" if config.search.gpus_per_trial > 0 else "cpu"
+
+
+def _launcher(config: StudyConfig, folder: StudyFolder, number: int) -> Launcher:
+    if config.search.workers_per_trial > 1:
+        return _ray_launcher(config, folder, f"train-{number:05d}", inside_tune=True)
+    return LocalLauncher(report=_progress_reporter(folder.progress_path(number)), device=_device(config))
+
+
+def _attack_launcher(config: StudyConfig, folder: StudyFolder, number: int) -> Launcher | None:
+    """Attackers train on as many workers as the anonymizer does, and report nothing to Tune."""
+    if config.search.workers_per_trial > 1:
+        return _ray_launcher(config, folder, f"attack-{number:05d}", inside_tune=False)
+    return None
+
+
+def _ray_launcher(config: StudyConfig, folder: StudyFolder, name: str, inside_tune: bool) -> RayTrainLauncher:
     search = config.search
-    if search.workers_per_trial > 1:
-        return RayTrainLauncher(
-            workers=search.workers_per_trial,
-            storage=folder.path / "ray",
-            name=f"train-{number:05d}",
-            cpus_per_worker=search.cpus_per_trial,
-            gpus_per_worker=search.gpus_per_trial,
-        )
-    return LocalLauncher(report=_progress_reporter(folder.progress_path(number)), device=device)
+    return RayTrainLauncher(
+        workers=search.workers_per_trial,
+        storage=folder.path / "ray",
+        name=name,
+        cpus_per_worker=search.cpus_per_trial,
+        gpus_per_worker=search.gpus_per_trial,
+        inside_tune=inside_tune,
+    )
 
 
 def _progress_reporter(path: Path) -> Callable[[dict[str, float], int], None]:
@@ -197,4 +223,9 @@ def search_judge(config: StudyConfig, faces: Path, cache: Path) -> Judge:
 
 @lru_cache(maxsize=1)
 def _kept_judge(config_json: str, faces: Path, cache: Path) -> Judge:
-    return open_judge(StudyConfig.model_validate_json(config_json), load_faces(faces), "search", cache)
+    config = StudyConfig.model_validate_json(config_json)
+    search = config.search
+    # A trial with one core, or with one GPU, has nothing to share among several attackers.
+    alone = search.cpus_per_trial == 1 or search.workers_per_trial > 1 or search.gpus_per_trial > 0
+    runner = run_in_turn if alone else RayAttackRunner(search.cpus_per_trial)
+    return open_judge(config, load_faces(faces), "search", cache, _device(config), runner)

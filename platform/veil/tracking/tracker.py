@@ -41,6 +41,18 @@ def local_uri(root: Path) -> str:
     return f"sqlite:///{(root / 'mlflow.db').resolve()}"
 
 
+_ARTIFACTS = (
+    "record.json",
+    "error.txt",
+    "grid.png",
+    "roc.png",
+    "cmc.png",
+    "score.json",
+    "replicates.npz",
+    "generator",
+)
+
+
 class Tracker:
     """One study's runs in MLflow.
 
@@ -179,10 +191,9 @@ class Tracker:
         self._client.set_terminated(run_id)
 
     def _log_artifacts(self, run_id: str, folder: Path) -> None:
-        for name in ("record.json", "error.txt", "grid.png", "roc.png", "score.json", "generator"):
-            path = folder / name
+        for path in (*(folder / name for name in _ARTIFACTS), *sorted(folder.glob("reconstructions-*.png"))):
             if path.is_dir():
-                self._client.log_artifacts(run_id, str(path), artifact_path=name)
+                self._client.log_artifacts(run_id, str(path), artifact_path=path.name)
             elif path.exists():
                 self._client.log_artifact(run_id, str(path))
 

@@ -13,9 +13,13 @@ from veil.protocol.score import attacker_configs
 from veil.registry import attackers
 
 
+def people_of(target, suite):
+    return People(target.identities, target.sources, suite)
+
+
 def measure(setting, suite=None):
     suite = suite or quick_suite()
-    people = People(setting.target.identities, setting.target.sources, suite)
+    people = people_of(setting.target, suite)
     measured = []
     for name, config in attacker_configs(suite).items():
         attacker = attackers.get(name)(config)
@@ -102,7 +106,7 @@ def test_scores_of_a_rung_equal_the_metric_on_its_pairs():
         lambda clear, people: unit(clear + 0.3 * np.random.default_rng(2).normal(size=clear.shape))
     )
     comparisons = attackers.get("naive")(attackers.get("naive").Config())(setting)[0]
-    score = People(setting.target, quick_suite()).measure(comparisons, "A1", "simulated").score
+    score = people_of(setting.target, quick_suite()).measure(comparisons, "A1", "simulated").score
     genuine = comparisons.gallery_identities == comparisons.probe_identities
     assert (score.n_genuine, score.n_impostor, score.n_identities) == (900, 9000, 10)
     assert score.tar.value == tar_at_far(comparisons.scores[genuine], comparisons.scores[~genuine], 0.01)
@@ -111,8 +115,8 @@ def test_scores_of_a_rung_equal_the_metric_on_its_pairs():
 
 def test_resamples_are_shared_between_rungs_and_between_trials(pseudonyms, constant):
     suite = quick_suite()
-    one = People(simulated_setting(lambda clear, people: clear).target, suite)
-    other = People(simulated_setting(lambda clear, people: clear @ rotation()).target, suite)
+    one = people_of(simulated_setting(lambda clear, people: clear).target, suite)
+    other = people_of(simulated_setting(lambda clear, people: clear @ rotation()).target, suite)
     np.testing.assert_array_equal(one.multiplicities, other.multiplicities)
     assert {item.replicates.size for item in [*pseudonyms.values(), *constant.values()]} == {200}
 
@@ -131,7 +135,7 @@ def test_uneven_numbers_of_images_move_the_floor_with_the_blackout():
     keep = (setting.target.identities == 0) | (setting.target.sources % 10 < 2)
     fields = ("identities", "sources", "clear", "anonymized")
     uneven = replace(setting.target, **{name: getattr(setting.target, name)[keep] for name in fields})
-    people = People(uneven, quick_suite())
+    people = people_of(uneven, quick_suite())
     naive = attackers.get("naive")(attackers.get("naive").Config())(replace(setting, target=uneven))[0]
     score = people.measure(naive, "A1", "simulated").score
     assert score.tar.value == pytest.approx(score.floor_mean, abs=0.005)
