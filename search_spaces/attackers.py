@@ -19,7 +19,7 @@ class Setting(NamedTuple):
 
     Attributes:
         default: what the attacker has by default; every curve runs through it.
-        others: values beside it; whole numbers are sampled between the smallest and the largest of all.
+        others: values beside it; numbers are sampled between the smallest and the largest of all.
     """
 
     default: Any
@@ -63,9 +63,23 @@ class InformedStrength:
         values = (default, *others)
         if all(isinstance(value, int) for value in values):
             value: Any = trial.suggest_int(name, min(values), max(values), log=True)
+        elif all(isinstance(value, float) for value in values):
+            value = trial.suggest_float(name, min(values), max(values), log=True)
         else:
             value = trial.suggest_categorical(name, values)
         return {**anonymizer, "attacker": self.attacker, "strength": {name: value}}
+
+
+@search_spaces.register("attackers_finetuned")
+class FineTunedStrength(InformedStrength):
+    """Fine-tuned recognizers (A5): images of each of the attacker's own people, length of training, trainings."""
+
+    attacker = "finetuned"
+    settings: ClassVar[Mapping[str, Setting]] = {
+        "epochs": Setting(6.0, (1.0, 3.0, 12.0)),
+        "images_per_identity": Setting(None, (2, 5)),
+        "seeds": Setting(3, (1, 5)),
+    }
 
 
 @search_spaces.register("attackers_reversal")
