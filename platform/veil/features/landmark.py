@@ -1,0 +1,40 @@
+"""Features of face-api's 68-landmark net (256-d), which no loss uses; a few hundred kilobytes, always at hand.
+
+They describe where a face's parts lie and how they look, and little of texture, skin or background. A kernel distance
+of these features tells whether faces look like faces to a landmark net: it can rank anonymizers among themselves, and
+must not be compared with the KID of Inception features that papers report.
+"""
+
+from typing import Self
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from veil.faces.landmarks import Landmarker
+from veil.registry import feature_nets
+from veil.weights.frozen import FrozenNet
+
+
+@feature_nets.register("landmark_features")
+class LandmarkFeatures(FrozenNet):
+    """Maps crops, float (B, 3, 112, 112) RGB in [-1, 1], to pooled features before the landmark head (B, 256)."""
+
+    name = "landmark_features"
+    asset = Landmarker.asset
+    feature_size = 256
+    grid: Tensor
+
+    def __init__(self, landmarker: Landmarker) -> None:
+        super().__init__()
+        self.body = landmarker.body
+        self.body.head = nn.Identity()  # type: ignore[assignment]
+        self.register_buffer("grid", landmarker.grid)
+
+    @classmethod
+    def load(cls) -> Self:
+        return cls(Landmarker.load()).freeze()
+
+    def forward(self, images: Tensor) -> Tensor:
+        # The window of the face that the landmark net is given, black below the crop.
+        grid = self.grid.expand(len(images), -1, -1, -1)
+        return self.body(F.grid_sample((images + 1) * 127.5, grid, padding_mode="zeros", align_corners=False))
