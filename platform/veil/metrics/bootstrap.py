@@ -5,8 +5,8 @@ pair of a and b w_a * w_b times; two copies of one original person are never imp
 multiplicities serve every rung and every trial that has the same people and seed, so differences between them are
 paired and far narrower than two separate intervals suggest.
 
-Percentile intervals from n people are a little too narrow (for 10 people by about a factor sqrt(9/10), more near 0 and
-1, where the number of people with any accepted pair is what counts); more people, not more replicates, help.
+Leaving each person out once is a weighting too (`leave_one_out`), so every function here also gives the jackknife
+values that the intervals of `veil.metrics.intervals` rest on.
 
 Source: Bolle, Ratha, Pankanti, "Error analysis of pattern recognition systems: the subsets bootstrap" (2004).
 """
@@ -14,6 +14,7 @@ Source: Bolle, Ratha, Pankanti, "Error analysis of pattern recognition systems: 
 import numpy as np
 from numpy.typing import NDArray
 
+from veil.metrics.intervals import percentile_interval as percentile_interval
 from veil.metrics.resampling import Floats, Ints, tar_replicates
 
 
@@ -40,6 +41,20 @@ def draw_multiplicities(n_identities: int, replicates: int, seed: int) -> Floats
     while (degenerate := np.flatnonzero((multiplicities > 0).sum(axis=1) < 2)).size:
         multiplicities[degenerate] = generator.multinomial(n_identities, shares, size=degenerate.size)
     return multiplicities.astype(np.float64)
+
+
+def leave_one_out(n_identities: int) -> Floats:
+    """The n samples that lack one person each, as multiplicities.
+
+    Returns:
+        (n, n) of 0 and 1; row i leaves person i out.
+
+    >>> leave_one_out(3)
+    array([[0., 1., 1.],
+           [1., 0., 1.],
+           [1., 1., 0.]])
+    """
+    return 1.0 - np.eye(n_identities)
 
 
 def bootstrap_tar_at_far(
@@ -106,20 +121,3 @@ def bootstrap_mean(values: NDArray[np.floating], identities: Ints, multiplicitie
     sums = np.bincount(identities, weights=values, minlength=n)
     counts = np.bincount(identities, minlength=n)
     return (multiplicities @ sums) / (multiplicities @ counts)
-
-
-def percentile_interval(replicates: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Central percentile interval of replicates of one quantity; undefined (NaN) replicates are left out.
-
-    Raises:
-        ValueError: more than half of the replicates are undefined.
-
-    >>> low, high = percentile_interval(np.linspace(0.0, 1.0, 1001))
-    >>> round(low, 3), round(high, 3)
-    (0.025, 0.975)
-    """
-    defined = replicates[~np.isnan(replicates)]
-    if 2 * defined.size < replicates.size or defined.size == 0:
-        raise ValueError(f"only {defined.size} of {replicates.size} replicates are defined: too few people with pairs")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
