@@ -1,5 +1,8 @@
 """Attackers as Ray tasks: the same findings as one after another, sharing what they are given."""
 
+from pathlib import Path
+
+import attack_sets
 import pytest
 import ray
 from attack_sets import QUICK, PatternRecognizer, StripeExpression, pattern_faces, quick_suite
@@ -13,7 +16,15 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def local_ray():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 1024**2)
+    # The nets of these tests lie beside the tests, where workers would not look.
+    helpers = {"env_vars": {"PYTHONPATH": str(Path(attack_sets.__file__).parent)}}
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200 * 1024**2,
+        runtime_env=helpers,
+    )
     yield
     ray.shutdown()
 
