@@ -15,7 +15,7 @@ from veil.faces.table import FaceTable, images_to_tensor, tensor_to_images
 from veil.metrics.bootstrap import bootstrap_mean
 from veil.metrics.expression import class_collapse, js_divergence, kl_divergence, top1_agreement
 from veil.metrics.realism import psnr, ssim
-from veil.protocol.measurement import People, estimate
+from veil.protocol.measurement import People, estimate_number, estimate_rate
 from veil.protocol.rendering import net_outputs
 from veil.protocol.score import DetectionScore, Estimate, ExpressionScore, RealismScore
 
@@ -27,13 +27,13 @@ class Look(NamedTuple):
 
     Attributes:
         objectives: utility and realism.
-        replicates: (R,) their values in the resamples of the people.
+        left_out: (n,) their values without each person.
         expression, realism: details.
         detection: None without a detector.
     """
 
     objectives: dict[str, Estimate]
-    replicates: dict[str, NDArray[np.float64]]
+    left_out: dict[str, NDArray[np.float64]]
     expression: ExpressionScore
     realism: RealismScore
     detection: DetectionScore | None
@@ -44,7 +44,7 @@ class Appearance:
 
     Args:
         target: the original faces.
-        people: resamples of the people that all estimates share.
+        people: the people, whose resamples all estimates share.
         evaluator: frozen expression net; has `name` and `asset_sha256`.
         detector: finds faces in crops; None measures no detection rate.
         cache: folder for what is computed once on the originals.
@@ -77,11 +77,14 @@ class Appearance:
         """
         divergences, expression = self._expression(images, batch_size)
         similarities, realism = self._realism(images)
-        objectives, replicates = {}, {}
-        for name, values in (("utility", 1.0 - divergences), ("realism", similarities)):
-            replicates[name] = bootstrap_mean(values, self._owners, self._people.multiplicities)
-            objectives[name] = estimate(float(values.mean()), replicates[name])
-        return Look(objectives, replicates, expression, realism, self._detection(images))
+        objectives, left_out = {}, {}
+        for name, values, interval in (
+            ("utility", 1.0 - divergences, estimate_rate),
+            ("realism", similarities, estimate_number),
+        ):
+            left_out[name] = bootstrap_mean(values, self._owners, self._people.without_one)[1:]
+            objectives[name] = interval(float(values.mean()), left_out[name])
+        return Look(objectives, left_out, expression, realism, self._detection(images))
 
     def _expression(self, images: Bytes, batch_size: int) -> tuple[NDArray[np.float64], ExpressionScore]:
         clear = self._on_originals(

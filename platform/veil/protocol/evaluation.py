@@ -54,8 +54,8 @@ class Evaluation(NamedTuple):
             split; (0, 3, 112, 112) where the anonymizer gave no images.
         curves: ROC by "recognizer/rung".
         cmc: (n,) share of probes whose person is among the k best, k = 1..n, by "recognizer/rung".
-        replicates: (R,) values of each objective in the resamples of the people; those of two trials with the same
-            data and suite belong together, replicate by replicate.
+        left_out: (n,) values of each objective without each of the people; those of two trials with the same data
+            and suite belong together, person by person, and give the interval of their difference.
         reconstructions: float32 (N, 3, 112, 112) in [-1, 1], what attackers made of the anonymized faces, by
             "recognizer/rung".
     """
@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
     anonymized_target: Tensor
     curves: dict[str, RocCurve]
     cmc: dict[str, NDArray[np.float64]]
-    replicates: dict[str, NDArray[np.float64]]
+    left_out: dict[str, NDArray[np.float64]]
     reconstructions: dict[str, Tensor]
 
 
@@ -212,10 +212,10 @@ class Judge:
             with clock.part("proxies"):
                 for name, net in self._proxies.items():
                     progress.proxy[name] = self._read_proxy(name, net, target, batch_size)
-            values, replicates = self._objectives(progress.findings.measured, progress.look)
+            values, left_out = self._objectives(progress.findings.measured, progress.look)
         except ProtocolError as error:
-            values, replicates = {"valid": False, "reason": str(error)}, {}
-        return self._evaluation(values, replicates, progress, clock.seconds | progress.findings.seconds)
+            values, left_out = {"valid": False, "reason": str(error)}, {}
+        return self._evaluation(values, left_out, progress, clock.seconds | progress.findings.seconds)
 
     def _objectives(
         self, measured: Sequence[Measured], look: Look
@@ -231,7 +231,7 @@ class Judge:
             "leak_floor_95": leak.floor_95,
             "recovery_gap": recovery_gap(measured),
         }
-        return values, {"leak": leak.replicates, **look.replicates}
+        return values, {"leak": leak.left_out, **look.left_out}
 
     def _worst_case(self, measured: Sequence[Measured]) -> Leak:
         leak = worst_case(measured)
@@ -270,7 +270,7 @@ class Judge:
     def _evaluation(
         self,
         values: dict[str, Any],
-        replicates: dict[str, NDArray[np.float64]],
+        left_out: dict[str, NDArray[np.float64]],
         progress: "_Progress",
         seconds: dict[str, float],
     ) -> Evaluation:
@@ -305,7 +305,7 @@ class Judge:
             anonymized_target=images_to_tensor(progress.anonymized),
             curves={name: item.curve for name, item in by_name.items()},
             cmc={name: item.cmc for name, item in by_name.items()},
-            replicates=replicates,
+            left_out=left_out,
             reconstructions={
                 name: images_to_tensor(images) for name, images in progress.findings.reconstructions.items()
             },

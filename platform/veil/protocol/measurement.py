@@ -1,4 +1,4 @@
-"""From the comparisons of a rung to its score, its bootstrap replicates and its chance floor."""
+"""From the comparisons of a rung to its score, its interval and its chance floor."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from veil.config import SuiteConfig
 from veil.errors import ProtocolError
 from veil.interfaces import Comparisons
-from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, percentile_interval
+from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, leave_one_out
 from veil.metrics.identification import cmc
+from veil.metrics.intervals import jackknife_interval, paired_difference, rate_interval
 from veil.metrics.permutation import permute_labels, permuted_tar_at_far
 from veil.metrics.verification import auc, eer, roc, tar_at_far
 from veil.protocol.jobs import is_adaptive
@@ -40,14 +41,14 @@ class Measured(NamedTuple):
 
     Attributes:
         score: the rung's score.
-        replicates: (R,), TAR in each resample of the people; resample r is the same for all rungs.
+        left_out: (n,), TAR without each person, in the same order of people for all rungs.
         floor: (M,), TAR under each permutation of the labels; permutation m is the same for all rungs.
         curve: ROC for plotting.
         cmc: (n,), share of probes whose person is among the k best, for k = 1..n.
     """
 
     score: RungScore
-    replicates: Floats
+    left_out: Floats
     floor: Floats
     curve: RocCurve
     cmc: Floats
@@ -55,6 +56,10 @@ class Measured(NamedTuple):
 
 class People:
     """The people under attack, with the resamples and permutations that all rungs share.
+
+    Attributes:
+        multiplicities: (R, n), bootstrap resamples of the people.
+        without_one: (1 + n, n), weights of all people, then without each.
 
     Args:
         identities: (N,), person of each image under attack.
@@ -71,6 +76,7 @@ class People:
         owner[self._image(sources, identities)] = self.person(identities)
         self._owner = owner
         self.multiplicities = draw_multiplicities(self._names.size, suite.bootstrap_replicates, suite.seed)
+        self.without_one = np.vstack([np.ones(self._names.size), leave_one_out(self._names.size)])
         self._permuted = permute_labels(owner, suite.floor_permutations, suite.seed)
 
     def person(self, identities: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,7 +108,7 @@ class People:
         is_genuine = gallery == probe
         genuine, impostor = scores[is_genuine], scores[~is_genuine]
 
-        replicates = bootstrap_tar_at_far(scores, gallery, probe, self.multiplicities, far)
+        left_out = bootstrap_tar_at_far(scores, gallery, probe, self.without_one, far)[1:]
         floor = permuted_tar_at_far(
             scores, gallery_images, probe_images, self._owner, self._permuted, comparisons.exchangeable, far
         )
@@ -111,7 +117,7 @@ class People:
             name=comparisons.name,
             rung=rung,
             recognizer=recognizer,
-            tar=estimate(tar_at_far(genuine, impostor, far), replicates),
+            tar=estimate_rate(tar_at_far(genuine, impostor, far), left_out),
             eer=eer(genuine, impostor),
             auc=auc(genuine, impostor),
             rank_1=float(ranks[0]),
@@ -124,7 +130,7 @@ class People:
             diagnostics=comparisons.diagnostics,
         )
         curve = roc(genuine, impostor)
-        return Measured(score, replicates, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
+        return Measured(score, left_out, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
 
 
 def _ranks(
@@ -145,25 +151,49 @@ def _ranks(
     )
 
 
-def estimate(value: float, replicates: Floats) -> Estimate:
-    """Value with the percentile interval of its replicates, widened where it does not contain the value."""
-    low, high = percentile_interval(replicates)
-    return Estimate(value=value, low=min(low, value), high=max(high, value))
+def estimate_rate(value: float, left_out: Floats) -> Estimate:
+    """Rate in [0, 1] with its interval over people.
+
+    Args:
+        value: from all people.
+        left_out: (n,), without each person.
+
+    Raises:
+        ProtocolError: there are too few people for an interval.
+    """
+    try:
+        low, high = rate_interval(value, left_out)
+    except ValueError as error:
+        raise ProtocolError(f"no interval can be given: {error}; put more people into the split") from None
+    return Estimate(value=value, low=low, high=high)
+
+
+def estimate_number(value: float, left_out: Floats) -> Estimate:
+    """Unbounded quantity with its interval over people; as `estimate_rate` otherwise.
+
+    Raises:
+        ProtocolError: there are too few people for an interval.
+    """
+    try:
+        low, high = jackknife_interval(value, left_out)
+    except ValueError as error:
+        raise ProtocolError(f"no interval can be given: {error}; put more people into the split") from None
+    return Estimate(value=value, low=low, high=high)
 
 
 class Leak(NamedTuple):
     """The worst rung from A1 on.
 
     Attributes:
-        estimate: its TAR, with the interval of the maximum, which is chosen anew in each resample.
+        estimate: its TAR, with the interval of the maximum, which is chosen anew without each person.
         strongest: the rung.
-        replicates: (R,), the maximum in each resample of the people.
+        left_out: (n,), the maximum without each person.
         floor_mean, floor_95: mean and 95th percentile of the maximum over rungs under permuted labels.
     """
 
     estimate: Estimate
     strongest: RungScore
-    replicates: Floats
+    left_out: Floats
     floor_mean: float
     floor_95: float
 
@@ -171,18 +201,18 @@ class Leak(NamedTuple):
 def worst_case(measured: Sequence[Measured]) -> Leak | None:
     """Maximum over all rungs but the control and over all recognizers; None if only controls were measured.
 
-    The interval is that of the maximum itself: a bootstrap of each rung alone would hide that the attacker may choose.
+    The interval is that of the maximum itself: the interval of one rung would hide that the attacker may choose.
     """
     attacks = [item for item in measured if item.score.rung != CONTROL]
     if not attacks:
         return None
     strongest = max(attacks, key=lambda item: item.score.tar.value).score
-    replicates = _largest(attacks)
+    left_out = _largest(attacks)
     floor = np.fmax.reduce([item.floor for item in attacks])
     return Leak(
-        estimate=estimate(strongest.tar.value, replicates),
+        estimate=estimate_rate(strongest.tar.value, left_out),
         strongest=strongest,
-        replicates=replicates,
+        left_out=left_out,
         floor_mean=float(np.nanmean(floor)),
         floor_95=float(np.nanquantile(floor, 0.95)),
     )
@@ -191,16 +221,17 @@ def worst_case(measured: Sequence[Measured]) -> Leak | None:
 def recovery_gap(measured: Sequence[Measured]) -> Estimate | None:
     """How much more the best adaptive attack (from A4 on) finds than the best fixed one (A1 to A3).
 
-    The interval is paired: both maxima are taken in the same resample of the people. None if one kind is missing.
+    The interval is paired: both maxima are taken over the same people. None if one kind is missing.
     """
     fixed = [item for item in measured if item.score.rung != CONTROL and not is_adaptive(item.score.rung)]
     adaptive = [item for item in measured if is_adaptive(item.score.rung)]
     if not fixed or not adaptive:
         return None
     values = [max(item.score.tar.value for item in kind) for kind in (adaptive, fixed)]
-    return estimate(values[0] - values[1], _largest(adaptive) - _largest(fixed))
+    gap = paired_difference(values[0], _largest(adaptive), values[1], _largest(fixed))
+    return Estimate(value=gap.value, low=gap.low, high=gap.high)
 
 
 def _largest(measured: Sequence[Measured]) -> Floats:
-    # fmax ignores a replicate in which one rung had no genuine pair.
-    return np.fmax.reduce([item.replicates for item in measured])
+    # fmax ignores a rung that has no genuine pair without a person.
+    return np.fmax.reduce([item.left_out for item in measured])

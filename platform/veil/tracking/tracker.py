@@ -48,7 +48,7 @@ _ARTIFACTS = (
     "roc.png",
     "cmc.png",
     "score.json",
-    "replicates.npz",
+    "left_out.npz",
     "generator",
 )
 
