@@ -7,28 +7,35 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from veil.errors import AssetError
+from veil.faces.align import ARCFACE_TEMPLATE
+from veil.interfaces import CROP_SIZE
 from veil.recognizers.files import file_sha256
 from veil.registry import recognizers
 from veil.weights.frozen import FrozenNet
 
-# The models of FRBench's release weights-v1.0.0, by training data, loss and backbone.
-_ARCFACE_BACKBONES = (
+_TEMPLATE_TOLERANCE_PIXELS = 1.0
+
+# The models of FRBench's release weights-v1.0.0.
+_BACKBONES = (
     *("resnet-100", "resnetv2-100", "densenet-201", "irse-18", "irse-34", "irse-50", "irse-100", "efficientnetv1-b4"),
     *("mobilefacenet", "swinv1-b", "swinv2-t", "swinv2-s", "swinv2-b", "swinv2-l", "swinmlp-b", "convnext-b"),
     *("convnextv2-b", "mobilevit-s", "mobilevitv2-2.0", "mobilevitv3-s", "mobilevitv3-2.0", "mobilenet-w1"),
     *("mobilenetv2-w1", "mobilenetv3-l", "mobilenetv4conv-m"),
 )
-_OTHER_LOSSES = (
-    *("tripletloss", "centerloss", "sphereface", "cosface", "curricularface", "magface", "adaface", "uniface"),
+_LARGE = ("irse-100", "swinv2-b")
+_LOSSES = (
+    *("tripletloss", "centerloss", "sphereface", "cosface"),
+    *("curricularface", "magface", "adaface", "uniface"),
 )
 MODELS = (
-    *(f"{backbone}_arcface_ms1m" for backbone in _ARCFACE_BACKBONES),
-    *(f"{backbone}_{loss}_ms1m" for backbone in ("irse-100", "swinv2-b") for loss in _OTHER_LOSSES),
-    *(f"{backbone}_arcface_{data}" for backbone in ("irse-100", "swinv2-b") for data in ("webface4m", "glint360k")),
+    *(f"{backbone}_arcface_ms1m" for backbone in _BACKBONES),
+    *(f"{backbone}_{loss}_ms1m" for backbone in _LARGE for loss in _LOSSES),
+    *(f"{backbone}_arcface_{data}" for backbone in _LARGE for data in ("webface4m", "glint360k")),
 )
 
 
@@ -58,7 +65,11 @@ class FRBenchRecognizer(FrozenNet):
         frbench = _package(cls.name)
         _locate(cls.name, cls.model)  # FRBench would download what is absent
         with frbench.configure_scoped(update_check=False):
-            return cls(frbench.FR(*cls.model.split("_"), eager_load=True)).freeze()
+            pipeline = frbench.FR(*cls.model.split("_"), eager_load=True)
+        template = pipeline.preprocessor.template.numpy() * (CROP_SIZE / pipeline.input_size[0])
+        if np.abs(template - ARCFACE_TEMPLATE).max() > _TEMPLATE_TOLERANCE_PIXELS:
+            raise AssetError(f"{cls.model} of FRBench aligns faces to other points than Veil's crops: {template}")
+        return cls(pipeline).freeze()
 
     @classmethod
     def weights_sha256(cls) -> str:

@@ -55,6 +55,16 @@ def test_number_of_parameters() -> None:
     assert parameters + 8631 * 513 == 27_910_327
 
 
+def test_published_files_have_room_for_exactly_these_tensors() -> None:
+    bytes_each = {name: 8 if name.endswith("num_batches_tracked") else 4 for name in PUBLISHED_SHAPES}
+    net = sum(bytes_each[name] * torch.Size(shape).numel() for name, shape in PUBLISHED_SHAPES.items())
+    # What is left is the pickled names, the same in both files.
+    left = {
+        load_registry().asset(name).size_bytes - net - 4 * 513 * people for name, people in PEOPLE_TRAINED_ON.items()
+    }
+    assert left == {137_723}
+
+
 @pytest.mark.data
 def test_every_layer_equals_facenet_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     package = use_reference_package("facenet_pytorch", monkeypatch) / "facenet_pytorch"

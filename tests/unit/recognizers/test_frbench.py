@@ -50,6 +50,7 @@ def write_model(cache: Path, model: str, config: dict[str, Any], weights: dict[s
 
 
 SMALL = {"name": "mobilefacenet", "kwargs": {"num_features": 64}}
+TEMPLATE = [[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]]
 OTHER_SIZE = {"name": "mobilenet-wd4", "kwargs": {"num_features": 64, "input_size": [224, 224]}}
 USUAL = {"size": [112, 112], "mean": [0.5, 0.5, 0.5], "var": [0.5, 0.5, 0.5], "channel": "rgb"}
 UNUSUAL = {"mean": [0.3, 0.4, 0.5], "var": [0.2, 0.3, 0.25], "channel": "bgr"}
@@ -58,7 +59,11 @@ UNUSUAL = {"mean": [0.3, 0.4, 0.5], "var": [0.2, 0.3, 0.25], "channel": "bgr"}
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("backbone", "scaling"),
-    [(SMALL, USUAL), (SMALL, {**USUAL, **UNUSUAL}), (OTHER_SIZE, {**USUAL, "size": [224, 224]})],
+    [
+        (SMALL, USUAL),
+        (SMALL, {**USUAL, **UNUSUAL}),
+        (OTHER_SIZE, {**USUAL, "size": [224, 224], "template": [[2 * x, 2 * y] for x, y in TEMPLATE]}),
+    ],
     ids=["usual", "blue first", "another size"],
 )
 def test_equals_frbenchs_own_pipeline(
@@ -82,6 +87,15 @@ def test_equals_frbenchs_own_pipeline(
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     (gradient,) = torch.autograd.grad((found[0] * found[1]).sum(), images)
     assert float(gradient.abs().sum()) > 0
+
+
+@pytest.mark.data
+def test_other_alignment_is_refused(frbench: Any, tmp_path: Path) -> None:
+    weights = importlib.import_module("frbench.backbones").build_backbone(SMALL["name"], SMALL["kwargs"], "cpu")
+    lower = [[x, y + 8] for x, y in TEMPLATE]
+    write_model(tmp_path, MODEL, {"backbone": SMALL, "input": {**USUAL, "template": lower}}, weights.state_dict())
+    with pytest.raises(AssetError, match=f"{MODEL} of FRBench aligns faces to other points"):
+        load_recognizer(NAME)
 
 
 @pytest.mark.data
