@@ -40,9 +40,14 @@ def rung_table(score: TrialScore, far: float, title: str) -> Table:
         left = heading in HEADINGS[:4]
         table.add_column(escape(heading), justify="left" if left else "right", no_wrap=not left)
     strongest = strongest_rung(score) if score.valid else None
-    for rung in score.rungs:
+    for rung in ladder_order(score.rungs):
         table.add_row(*map(escape, rung_cells(rung)), style="bold" if rung is strongest else "")
     return table
+
+
+def ladder_order(rungs: Sequence[RungScore]) -> list[RungScore]:
+    """Rungs from A0 upwards, the recognizers of one rung together."""
+    return sorted(rungs, key=lambda rung: rung.rung)
 
 
 def rung_cells(rung: RungScore) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -24,18 +25,18 @@ def curve_key(rung: RungScore) -> str:
     return f"{rung.recognizer}/{rung.name}"
 
 
-def shown_first(rungs: Sequence[RungScore]) -> set[str]:
-    """Curves drawn at once: of each attacker the best way with the best recognizer; the legend has the others."""
+def best_ways(rungs: Sequence[RungScore]) -> list[RungScore]:
+    """Of each attacker the best way with the best recognizer, in the order of the rungs: what curves are drawn of."""
     best: dict[str, RungScore] = {}
     for rung in rungs:
         attacker = rung.name.split("/")[0]
         if attacker not in best or rung.tar.value > best[attacker].tar.value:
             best[attacker] = rung
-    return {curve_key(rung) for rung in best.values()}
+    return [rung for rung in rungs if best[rung.name.split("/")[0]] is rung]
 
 
 def roc_plot(rungs: Sequence[RungScore], curves: Mapping[str, RocCurve], far: float) -> go.Figure:
-    """ROC of every rung on a logarithmic FAR axis, with the FAR at which TAR is read."""
+    """ROC of each attacker's best way on a logarithmic FAR axis, with the FAR at which TAR is read."""
     figure = go.Figure()
     for rung, style in _styled(rungs):
         curve = curves[curve_key(rung)]
@@ -50,12 +51,12 @@ def roc_plot(rungs: Sequence[RungScore], curves: Mapping[str, RocCurve], far: fl
 
 
 def cmc_plot(rungs: Sequence[RungScore], shares: Mapping[str, NDArray[np.float64]]) -> go.Figure:
-    """Share of probes whose person is among the k best, against k."""
+    """Share of probes whose person is among the k best, against k, of each attacker's best way."""
     figure = go.Figure()
     for rung, style in _styled(rungs):
         values = shares[curve_key(rung)]
         figure.add_scatter(x=np.arange(1, values.size + 1), y=values, hovertemplate="rank-%{x}: %{y:.3f}", **style)
-    people = max((shares[curve_key(rung)].size for rung in rungs), default=1)
+    people = max(shares[curve_key(rung)].size for rung in rungs)
     ranks = np.arange(1, people + 1)
     figure.add_scatter(x=ranks, y=ranks / people, hoverinfo="skip", **_CHANCE)
     _curve_layout(figure, f"k, of {people} people", "person among the k best")
@@ -66,26 +67,24 @@ _CHANCE = {"mode": "lines", "line": {"color": MUTED, "width": 1, "dash": "dot"},
 
 
 def _styled(rungs: Sequence[RungScore]) -> list[tuple[RungScore, dict]]:
-    """Each rung with its trace settings: colour by attack, line style by recognizer, the control in grey."""
-    names = list(dict.fromkeys(rung.name for rung in rungs if rung.rung != CONTROL))
+    """What is drawn, with its trace settings: colour by attacker, line style by recognizer, the control in grey."""
     recognizers = list(dict.fromkeys(rung.recognizer for rung in rungs))
-    first = shown_first(rungs)
-    styled = []
-    for rung in rungs:
-        colour = MUTED if rung.rung == CONTROL else COLOURS[names.index(rung.name) % len(COLOURS)]
-        dash = DASHES[recognizers.index(rung.recognizer) % len(DASHES)]
-        styled.append(
-            (
-                rung,
-                {
-                    "mode": "lines",
-                    "name": escape(f"{rung.rung} {rung.name} · {rung.recognizer}"),
-                    "line": {"color": colour, "dash": dash, "width": 2},
-                    "visible": True if curve_key(rung) in first else "legendonly",
+    colours = iter(cycle(COLOURS))
+    return [
+        (
+            rung,
+            {
+                "mode": "lines",
+                "name": escape(f"{rung.rung} {rung.name} · {rung.recognizer}"),
+                "line": {
+                    "color": MUTED if rung.rung == CONTROL else next(colours),
+                    "dash": DASHES[recognizers.index(rung.recognizer) % len(DASHES)],
+                    "width": 2,
                 },
-            )
+            },
         )
-    return styled
+        for rung in best_ways(rungs)
+    ]
 
 
 def _curve_layout(figure: go.Figure, horizontal: str, vertical: str) -> None:
@@ -93,8 +92,8 @@ def _curve_layout(figure: go.Figure, horizontal: str, vertical: str) -> None:
     figure.update_xaxes(title_text=horizontal)
     figure.update_yaxes(title_text=vertical, range=[0, 1.03])
     figure.update_layout(
-        margin={"l": 60, "r": 12, "t": 12, "b": 52},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11}},
+        margin={"l": 60, "r": 12, "t": 30, "b": 52},
+        legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0, "font": {"size": 11}},
         hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 12, "color": INK}, "namelength": -1},
     )
 
@@ -104,7 +103,8 @@ def ladder_plot(rungs: Sequence[RungScore]) -> go.Figure:
     figure = go.Figure()
     rows = list(dict.fromkeys(f"{rung.rung}  {escape(rung.name)}" for rung in rungs))
     recognizers = list(dict.fromkeys(rung.recognizer for rung in rungs))
-    for index, recognizer in enumerate(recognizers):
+    # Plotly stacks the bars of a group upwards, people read downwards.
+    for index, recognizer in reversed(list(enumerate(recognizers))):
         own = [rung for rung in rungs if rung.recognizer == recognizer]
         where = [f"{rung.rung}  {escape(rung.name)}" for rung in own]
         figure.add_bar(
@@ -142,8 +142,8 @@ def ladder_plot(rungs: Sequence[RungScore]) -> go.Figure:
         scattermode="group",
         bargap=0.28,
         height=110 + ROW_PIXELS * max(len(rungs), 2),
-        margin={"l": 10, "r": 16, "t": 12, "b": 52},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 10, "r": 16, "t": 30, "b": 52},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "reversed"},
         hoverlabel={"bgcolor": "white", "font": {"family": FONT, "size": 12, "color": INK}, "namelength": -1},
     )
     figure.update_xaxes(title_text="true accept rate", range=[0, 1.03])

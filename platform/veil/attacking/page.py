@@ -16,7 +16,7 @@ from veil.attacking.card import (
     HEADINGS,
     cautions,
     false_accepts,
-    interval,
+    ladder_order,
     naive_tar,
     objective_lines,
     percent,
@@ -102,8 +102,8 @@ def _figures(evaluation: Evaluation, far: float) -> str:
     return (
         f"<section><h2>The ladder</h2>{embed(ladder_plot(rungs), 'ladder')}</section>"
         '<div class="pair">'
-        f'<section><h2>ROC</h2><div class="plot">{embed(roc, "roc")}</div></section>'
-        f'<section><h2>CMC</h2><div class="plot">{embed(cmc, "cmc")}</div></section>'
+        f'<section><h2>ROC, the best way of each attacker</h2><div class="plot">{embed(roc, "roc")}</div></section>'
+        f'<section><h2>CMC, the best way of each attacker</h2><div class="plot">{embed(cmc, "cmc")}</div></section>'
         "</div>"
     )
 
@@ -115,7 +115,7 @@ def _table(score: TrialScore) -> str:
         f'<tr class="{"strongest" if rung is strongest else ""}">'
         + "".join(f"<td>{escape(cell)}</td>" for cell in rung_cells(rung))
         + "</tr>"
-        for rung in score.rungs
+        for rung in ladder_order(score.rungs)
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -148,7 +148,5 @@ def _provenance(score: TrialScore) -> str:
             f"similarity of clear and anonymized, {name}": f"{reading.cosine:.3f}"
             for name, reading in score.recognizers.items()
         },
-        "valid": "yes" if score.valid else "no",
-        "leak": interval(score.objectives["leak"]) if score.valid else "–",
     }
     return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows.items())

@@ -87,6 +87,8 @@ def read_folders(
         SourceImage(image_id, image_id.split("/", 1)[0], str(original), original.read_bytes)
         for image_id, (original, _) in matched.pairs.items()
     ]
+    # Finding faces takes minutes; what cannot be divided even if all are found is refused now.
+    divide_people(Counter(image.identity for image in images), config)
     hashes = _check_files(matched.pairs, clear, anonymized)
     crops: dict[str, NDArray[np.uint8]] = {}
 

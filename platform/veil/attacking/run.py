@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from veil.assets import cache_folder
 from veil.atomic import replace_when_complete, require_writable
 from veil.attacking.card import print_card
-from veil.attacking.figures import cmc_figure, curve_key, shown_first
+from veil.attacking.figures import best_ways, cmc_figure, curve_key
 from veil.attacking.page import render_page
 from veil.attacking.sources import Source
 from veil.config import SuiteConfig
@@ -170,7 +170,7 @@ def write_outputs(folder: Path, source: Source, evaluation: Evaluation, far: flo
     faces = _example_faces(source, evaluation) if pictures else None
     _write_text(folder / PAGE, render_page(evaluation, far, source.label, source.notes, faces))
     _write_text(folder / "score.json", score.model_dump_json(indent=2))
-    drawn = [curve_key(rung) for rung in score.rungs if curve_key(rung) in shown_first(score.rungs)]
+    drawn = [curve_key(rung) for rung in best_ways(score.rungs)]
     if drawn:
         for name, figure in (
             ("roc.png", roc_figure({key: evaluation.curves[key] for key in drawn}, far)),

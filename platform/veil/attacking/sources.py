@@ -121,10 +121,15 @@ def _parse_values(text: str, rest: str) -> dict[str, Any]:
 
 
 def _open_registered(address: str, settings: SettingsChoice, progress: Progress) -> Source:
+    config = settings.load()
+    if config.tracking.uri is None and not (config.root / "mlflow.db").exists():
+        raise ConfigError(
+            f"no tracking database in {config.root}, so there is no {address}; name the folder of the studies with "
+            "--set root=FOLDER, or the server with --set tracking.uri=ADDRESS"
+        )
     from veil.tracking import local_uri
     from veil.tracking.retrieval import fetch_operating_point
 
-    config = settings.load()
     with tempfile.TemporaryDirectory() as scratch:
         point = fetch_operating_point(config.tracking.uri or local_uri(config.root), address, Path(scratch))
         study = StudyFolder(config.root / point.study)

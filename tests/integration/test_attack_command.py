@@ -1,0 +1,192 @@
+"""`veil attack` as a user runs it: on a filter, on a trial's folder, and on two folders of true photographs."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from orl_crops import require_assets
+from typer.testing import CliRunner, Result
+
+from veil.cli import app
+from veil.datasets.dataset import decode_image
+from veil.errors import ConfigError, DataError, ProtocolError, VeilError
+from veil.protocol.score import TrialScore
+from veil.registry import datasets
+
+PEOPLE, IMAGES = 7, 5
+QUICK = ("--attackers", "naive,parrot", "--recognizer", "sface")
+# 5 people under attack have 250 pairs of different people.
+LENIENT = tuple(
+    part
+    for setting in ("far=0.05", "min_false_accepts=12", "bootstrap_replicates=100", "floor_permutations=40")
+    for part in ("--set", f"suite.{setting}")
+)
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def attack(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["attack", *map(str, arguments)])
+
+
+def refused(*arguments: object) -> VeilError:
+    result = attack(*arguments)
+    assert isinstance(result.exception, VeilError), (result.exception, result.output)
+    return result.exception
+
+
+def score_of(path: Path) -> TrialScore:
+    return TrialScore.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few people of ORL as PNG, one folder a person."""
+    require_assets("orl_faces", "yunet", "sface", "face_api_landmark_68_bin", "face_api_expression_bin")
+    root = tmp_path_factory.mktemp("photographs")
+    for image in datasets.get("orl")(None).images:
+        person, number = (int(part.lstrip("s")) for part in image.image_id.split("/"))
+        if person <= PEOPLE and number <= IMAGES:
+            path = root / f"s{person}" / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            pixels = decode_image(image.read())
+            assert pixels is not None and cv2.imwrite(str(path), pixels)
+    return root
+
+
+def publish(photographs: Path, folder: Path, change: object) -> Path:
+    """The same photographs, changed, twice as large, under another extension."""
+    for path in sorted(photographs.rglob("*.png")):
+        pixels = cv2.imread(str(path))
+        assert pixels is not None and callable(change)
+        out = (folder / path.relative_to(photographs)).with_suffix(".jpg")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        larger = cv2.resize(change(pixels), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(out), larger, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return folder
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_photographs_that_hide_nothing_leak_everything(photographs: Path, tmp_path: Path) -> None:
+    same = publish(photographs, tmp_path / "same", lambda pixels: pixels)
+    (same / "s1/5.jpg").unlink()
+    out = tmp_path / "out"
+    result = attack("--clear", photographs, "--anonymized", same, *QUICK, *LENIENT, "--out", out, "--pictures")
+    assert result.exit_code == 0, result.output
+    score = score_of(out / "score.json")
+    assert score.valid and score.objectives["leak"].value > 0.95
+    assert score.recognizers["sface"].cosine > 0.9, "enlarged photographs are cut in the same place"
+    assert score.detection is not None and score.detection.anonymized == score.detection.clear == 1.0
+    assert {rung.name for rung in score.rungs} == {"control", "naive", "parrot"}
+    text = " ".join(result.output.split())
+    assert "5 people are under attack; the attacker learns from 2 others (1 fewer than usual" in text
+    assert "1 clear photographs have no partner: s1/5." in text
+    assert f"links {100 * score.objectives['leak'].value:.0f} %" in text
+    page = (out / "attack.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 10
+    assert {path.name for path in out.iterdir()} == {"attack.html", "score.json", "roc.png", "cmc.png"}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_black_photographs_leak_nothing_but_chance(photographs: Path, tmp_path: Path) -> None:
+    black = publish(photographs, tmp_path / "black", np.zeros_like)
+    card = tmp_path / "card.json"
+    result = attack("--clear", photographs, "--anonymized", black, *QUICK, *LENIENT, "--json", card)
+    assert result.exit_code == 0, result.output
+    score = score_of(card)
+    assert score.objectives["leak"].value == pytest.approx(0.05, abs=0.02)
+    assert "cannot be told apart from guessing" in " ".join(result.output.split())
+    assert score.detection is not None and score.detection.anonymized == 0.0
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_an_invalid_score_exits_with_3_and_says_why(photographs: Path, tmp_path: Path) -> None:
+    """A control that no recognizer reaches."""
+    card = tmp_path / "card.json"
+    impossible = ("--set", "suite.min_control_tar=1.0", "--set", "data.split_seed=3")
+    noisy = publish(photographs, tmp_path / "noisy", lambda pixels: cv2.GaussianBlur(pixels, (31, 31), 0))
+    # Originals that are noise beyond recognition make the control fail.
+    rng = np.random.default_rng(0)
+    for path in sorted(photographs.rglob("*.png")):
+        pixels = cv2.imread(str(path))
+        assert pixels is not None
+        out = tmp_path / "grainy" / path.relative_to(photographs)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        grain = rng.normal(0, 45, pixels.shape)
+        cv2.imwrite(str(out), (pixels + grain).clip(0, 255).astype(np.uint8))
+    result = attack(
+        "--clear", tmp_path / "grainy", "--anonymized", noisy, *QUICK, *LENIENT, *impossible, "--json", card
+    )
+    assert result.exit_code == 3, result.output
+    score = score_of(card)
+    assert not score.valid and score.objectives == {}
+    assert "control" in str(score.reason)
+    assert "no valid score" in result.output and "strongest attacker" not in result.output
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_registered_filter(tmp_path: Path) -> None:
+    require_assets("orl_faces", "yunet", "sface", "face_api_landmark_68_bin", "face_api_expression_bin")
+    card = tmp_path / "card.json"
+    result = attack("pixelate:block=16", *QUICK, "--json", card)
+    assert result.exit_code == 0, result.output
+    assert "pixelate block=16, TAR at FAR 0.01" in result.output
+    score = score_of(card)
+    tars = {rung.name: rung.tar.value for rung in score.rungs}
+    assert tars["naive"] < 0.2 < tars["parrot"] == score.objectives["leak"].value
+
+
+def test_what_is_attacked_must_be_said_once(tmp_path: Path) -> None:
+    for arguments in (
+        (),
+        ("--clear", tmp_path),
+        ("--anonymized", tmp_path),
+        ("blur", "--clear", tmp_path, "--anonymized", tmp_path),
+    ):
+        error = refused(*arguments)
+        assert isinstance(error, ConfigError) and "either MODEL, or both" in str(error)
+
+
+def test_bad_input_is_one_clear_error(tmp_path: Path) -> None:
+    for person in ("ann", "bob"):
+        (tmp_path / "two" / person).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.random.default_rng(number + 10 * len(person)).integers(0, 255, (40, 30), np.uint8)
+            cv2.imwrite(str(tmp_path / "two" / person / f"{number}.png"), pixels)
+    (tmp_path / "empty").mkdir()
+    two, empty = tmp_path / "two", tmp_path / "empty"
+    for arguments, kind, message in (
+        (("--clear", tmp_path / "no", "--anonymized", two), DataError, "--clear .* does not exist"),
+        (("--clear", two, "--anonymized", empty), DataError, "--anonymized .* holds no photographs"),
+        (("--clear", two, "--anonymized", two), DataError, "2 people .* expected at least 4"),
+        (("blur", "--attackers", "parott"), ConfigError, "did you mean 'parrot'"),
+        (("blur", "--recognizer", "sfase"), ConfigError, "did you mean 'sface'"),
+        (("blur", "--open"), ConfigError, "--out FOLDER"),
+        (("blur", "--set", "suite.fra=0.1"), ConfigError, "did you mean 'far'"),
+        (("blur", "--out", two / "ann/0.png/x"), DataError, "cannot write"),
+    ):
+        error = refused(*arguments)
+        assert isinstance(error, kind), error
+        assert re.search(message, str(error)), error
+
+
+def test_too_few_pairs_for_the_far_name_the_way_out(tmp_path: Path) -> None:
+    for index in range(60):
+        path = tmp_path / "people" / f"p{index % 6}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.random.default_rng(index).integers(0, 255, (40, 30), np.uint8))
+    error = refused("--clear", tmp_path / "people", "--anonymized", tmp_path / "people")
+    assert isinstance(error, ProtocolError)
+    assert "600 pairs of different people" in str(error) and "at least 0.05" in str(error)
+
+
+def test_a_trial_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(json.dumps({"number": 1}), encoding="utf-8")
+    assert "missing" in str(refused(tmp_path)) or "Field required" in str(refused(tmp_path))
