@@ -160,7 +160,7 @@ def _reading(far: float) -> str:
         "<b>Every mark is one attack of its own:</b> the same anonymizer, the same people, the same chance; only the "
         "setting on the horizontal axis differs, every other setting of the attacker is equal along a curve.",
         f"<b>Height</b> is the share of same-person pairs that the attacker's worst comparison recognizes when {far:g} "
-        "of the different-person pairs are accepted by mistake. Bars are 95 % intervals from resampling people.",
+        "of the different-person pairs are accepted by mistake. Bars are 95 % intervals over people.",
         "<b>Dashed lines</b> are attackers that learn nothing, in the colour of their anonymizer. What lies above them "
         "is what learning recovers. <b>The grey band</b> is what guessing reaches.",
         "<b>A curve that still rises at its right end</b> says that a stronger attacker would recognize more.",
