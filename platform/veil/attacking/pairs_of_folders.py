@@ -103,6 +103,8 @@ def read_folders(
         rows.append(row)
         progress(len(rows), len(images))
     usable = Counter(row.identity for row in rows if row.landmarks68 is not None and row.identity is not None)
+    if not usable:
+        raise DataError(f"no face found in any of the {len(images)} photographs of {clear}; check `data.detector`")
     splits, division = divide_people(usable, config)
     faces = FaceTable.from_rows(
         [replace(row, split=splits[row.identity]) for row in rows if row.identity in splits], contract
