@@ -74,7 +74,7 @@ def test_label_is_one_short_line(configured):
 
 def test_a_trained_anonymizer_cannot_be_loaded_from_an_empty_folder(configured, tmp_path):
     trainable, config = configured
-    if trainable.family == "classical":
+    if trainable.family == "classical" or getattr(config, "trainable", None) == "baseline":
         pytest.skip("a classical anonymizer is its configuration")
     with pytest.raises(VeilError):
         trainable.load(config, tmp_path)
