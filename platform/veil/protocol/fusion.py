@@ -52,14 +52,13 @@ def compare_fused(
     rng = np.random.default_rng(seed)
     gallery, probe = unit(gallery_ND), unit(probe_ND)
     scores = np.empty(pairs.gallery.size)
-    members: list[tuple[Ints, Ints]] = []
+    gallery_rows, probe_rows = (np.empty((scores.size, images), np.int64) for _ in range(2))
     for start in range(0, scores.size, _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
         chosen = _draw_templates(people, pairs.gallery[part], pairs.probe[part], images, rng)
         one, other = _template(gallery, chosen.gallery, chosen.sizes), _template(probe, chosen.probe, chosen.sizes)
         scores[part] = np.round((one * other).sum(axis=1), _DECIMALS)
-        members.append((chosen.gallery, chosen.probe))
-    gallery_rows, probe_rows = (np.concatenate(side) for side in zip(*members, strict=True))
+        gallery_rows[part], probe_rows[part] = chosen.gallery, chosen.probe
     return Comparisons(
         name=name,
         scores=scores,

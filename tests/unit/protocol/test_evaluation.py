@@ -8,7 +8,7 @@ from attack_sets import PatternRecognizer, StripeExpression, pattern_faces, quic
 from torch import nn
 
 from veil.errors import ConfigError, ProtocolError
-from veil.interfaces import AttackFailedError
+from veil.interfaces import AttackFailedError, SubjectPool
 from veil.protocol.evaluation import Judge, evaluate
 from veil.registry import attackers
 
@@ -197,3 +197,39 @@ def test_several_recognizers_all_count(tmp_path):
     assert score.valid and len(score.rungs) == 4
     assert score.strongest in ("fine/naive", "finer/naive")
     assert set(score.recognizers) == {"fine", "finer"}
+
+
+def test_an_anonymizer_whose_pool_holds_judged_people_is_refused(judge):
+    class AverageOfTargets:
+        pool = SubjectPool([f"search{person:02d}" for person in range(8)], k=3)
+
+        def __call__(self, faces):
+            return faces.images.mean(dim=0, keepdim=True).expand_as(faces.images)
+
+    score = evaluate(AverageOfTargets(), judge)
+    assert not score.valid and "also judged" in score.reason and score.objectives == {}
+
+
+def test_images_of_another_tool_score_as_its_anonymizer_would(judge, evaluations):
+    faces = pattern_faces()
+    negatives = [255 - faces.split(split).crops for split in ("search", "attacker")]
+    score = judge.score_images(*negatives).score
+    assert score.objectives == evaluations["negative"].score.objectives
+    with pytest.raises(ProtocolError, match="expected uint8"):
+        judge.score_images(negatives[0][1:], negatives[1])
+
+
+def test_a_disguise_has_a_recovery_gap_and_nothing_has_none(evaluations):
+    # The negative is linear in the pattern: what the parrot already finds, learning cannot better by much.
+    assert abs(evaluations["negative"].score.recovery_gap.value) < 0.05
+    assert abs(evaluations["nothing"].score.recovery_gap.value) < 0.05
+
+
+def test_identification_curves_end_at_one_and_agree_with_the_ranks(evaluations):
+    evaluation = evaluations["negative"]
+    for rung in evaluation.score.rungs:
+        curve = evaluation.cmc[f"pattern/{rung.name}"]
+        assert curve[-1] == pytest.approx(1.0) and curve[0] == rung.rank_1 and len(curve) == 10
+    assert {name: values.shape for name, values in evaluation.left_out.items()} == {
+        "leak": (10,), "utility": (10,), "realism": (10,)
+    }  # fmt: skip

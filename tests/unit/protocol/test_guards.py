@@ -8,12 +8,15 @@ from attack_sets import pattern_faces, simulated_setting
 
 from veil.errors import ProtocolError
 from veil.faces.table import FaceTable
+from veil.interfaces import SubjectPool
+from veil.protocol.fusion import compare_fused
 from veil.protocol.guards import (
     check_blackout,
     check_comparisons,
     check_control,
     check_disjoint_identities,
     check_distinct_models,
+    check_subject_pool,
     count_source_pairs,
 )
 from veil.protocol.score import Estimate, RungScore
@@ -102,3 +105,25 @@ def test_a_blackout_that_leaks_is_refused():
     check_blackout(Estimate(value=0.012, low=0.01, high=0.03), floor_95=0.011, far=0.01)
     with pytest.raises(ProtocolError, match="blackout not at the floor"):
         check_blackout(Estimate(value=0.2, low=0.1, high=0.3), floor_95=0.05, far=0.01)
+
+
+def test_a_pool_that_gives_no_k_anonymity_is_refused():
+    pool = [f"pool{person}" for person in range(12)]
+    check_subject_pool(SubjectPool(pool, k=5), ["a", "b"])
+    with pytest.raises(ProtocolError, match=r"2 images of 'pool3'"):
+        check_subject_pool(SubjectPool([*pool, "pool3"], k=5), ["a"])
+    with pytest.raises(ProtocolError, match="also judged, for example 'pool7'"):
+        check_subject_pool(SubjectPool(pool, k=5), ["a", "pool7"])
+    for k in (1, 12, 40):
+        with pytest.raises(ProtocolError, match=f"k is {k}"):
+            check_subject_pool(SubjectPool(pool, k=k), ["a"])
+
+
+def test_a_source_in_both_templates_of_a_pair_is_refused():
+    people = simulated_setting(lambda clear, people: clear).target
+    good = compare_fused("fused", people, people.clear, people.anonymized, "probe", images=3, seed=0)
+    check_comparisons(good, 0.01, 30)
+    members = good.probe_members.copy()
+    members[11, 2] = good.gallery_members[11, 1]
+    with pytest.raises(ProtocolError, match="fuses one source image"):
+        check_comparisons(replace(good, probe_members=members), 0.01, 30)

@@ -58,4 +58,6 @@ def test_blur_hides_less_the_more_the_attacker_knows(judge):
     found = tars(score)
     assert found["naive"] < found["parrot"] < found["informed/closed_set"]
     assert score.objectives["leak"].value == found["informed/closed_set"] > 0.9
-    assert score.recognizers["sface"].deployed_tar < found["naive"], "a clear-image threshold makes blur look safer than it is"
+    assert score.recognizers["sface"].deployed_tar < found["naive"], (
+        "a clear-image threshold makes blur look safer than it is"
+    )
