@@ -28,7 +28,7 @@ class Setting(NamedTuple):
 
 @search_spaces.register("attackers")
 class InformedStrength:
-    """Heads on frozen embeddings (A4): images enrolled of each target, length of training, shape of the heads.
+    """Heads on frozen embeddings (A4): images of targets and of the attacker's own people, length, shape of the heads.
 
     Each trial departs from the default strength in one setting, so that every trial lies on a curve. To attack an
     anonymizer of your own, register a subclass with other `anonymizers`, for example
@@ -40,7 +40,8 @@ class InformedStrength:
     attacker: ClassVar[str] = "informed"
     settings: ClassVar[Mapping[str, Setting]] = {
         "enrolment_images": Setting(None, (1, 2, 4)),
-        "epochs": Setting(150, (10, 30, 60, 400)),
+        "images_per_identity": Setting(None, (1, 3)),
+        "epochs": Setting(150, (10, 30, 400)),
         "head": Setting("linear", ("mlp",)),
     }
 
