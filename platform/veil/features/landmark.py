@@ -1,8 +1,8 @@
 """Features of face-api's 68-landmark net (256-d), which no loss uses; a few hundred kilobytes, always at hand.
 
-They describe where a face's parts lie and how they look, and little of texture, skin or background. A kernel distance
-of these features tells whether faces look like faces to a landmark net: it can rank anonymizers among themselves, and
-must not be compared with the KID of Inception features that papers report.
+They describe where a face's parts lie and how they look, and little of texture, skin or background: pixelation hardly
+moves them. A kernel distance of these features tells whether faces look like faces to a landmark net, and must not be
+compared with the KID of Inception features that papers report.
 """
 
 from typing import Self

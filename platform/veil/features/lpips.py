@@ -17,19 +17,14 @@ from veil.assets import fetch
 from veil.errors import AssetError
 from veil.weights.frozen import FrozenNet
 
-# Of intensities in [-1, 1]; ImageNet's, as LPIPS rounds them.
+# ImageNet's, of intensities in [-1, 1].
 _MEAN, _STD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _EPSILON = 1e-10
 
 
-class PerceptualDistance(FrozenNet):
-    """Maps pairs of images, float (B, 3, H, W) RGB in [-1, 1], to distances (B,); 0 for equal images.
+class AlexNet(nn.Module):
+    """Maps images, float (B, 3, H, W) RGB in [-1, 1], to the rectified maps of AlexNet's five convolutions."""
 
-    An original's distance to itself anonymized grows with every change, so that it measures damage, not realism alone.
-    """
-
-    name = "lpips"
-    asset = "lpips_alexnet"
     mean: Tensor
     std: Tensor
 
@@ -46,6 +41,30 @@ class PerceptualDistance(FrozenNet):
                 nn.Conv2d(256, 256, 3, padding=1),
             ]
         )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = (images - self.mean) / self.std
+        maps = []
+        for index, convolution in enumerate(self.convolutions):
+            if index in (1, 2):
+                x = F.max_pool2d(x, 3, stride=2)
+            x = F.relu(convolution(x))
+            maps.append(x)
+        return maps
+
+
+class PerceptualDistance(FrozenNet):
+    """Maps pairs of images, float (B, 3, H, W) RGB in [-1, 1], to distances (B,); 0 for equal images.
+
+    An original's distance to itself anonymized grows with every change, so that it measures damage, not realism alone.
+    """
+
+    name = "lpips"
+    asset = "lpips_alexnet"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = AlexNet()
         self.weights = nn.ModuleList(nn.Conv2d(size, 1, 1, bias=False) for size in (64, 192, 384, 256, 256))
 
     @classmethod
@@ -60,7 +79,7 @@ class PerceptualDistance(FrozenNet):
         Raises:
             AssetError: the file holds other arrays.
         """
-        parameters = [*self.convolutions.parameters(), *self.weights.parameters()]
+        parameters = [*self.backbone.parameters(), *self.weights.parameters()]
         arrays = _arrays(path)
         if [array.size for array in arrays] != [parameter.numel() for parameter in parameters]:
             raise AssetError(
@@ -73,20 +92,14 @@ class PerceptualDistance(FrozenNet):
                 values = values.view(height, width, inputs, outputs).permute(3, 2, 0, 1)
             parameter.data.copy_(values)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Rectified output of each convolution, of length 1 along the channels."""
-        x = (images - self.mean) / self.std
-        features = []
-        for index, convolution in enumerate(self.convolutions):
-            if index in (1, 2):
-                x = F.max_pool2d(x, 3, stride=2)
-            x = F.relu(convolution(x))
-            features.append(F.normalize(x, eps=_EPSILON))
-        return features
-
     def forward(self, images: Tensor, references: Tensor) -> Tensor:
-        pairs = zip(self.weights, self.features(images), self.features(references), strict=True)
-        return torch.stack([weigh((a - b).pow(2)).mean(dim=(1, 2, 3)) for weigh, a, b in pairs]).sum(dim=0)
+        pairs = zip(self.weights, self.backbone(images), self.backbone(references), strict=True)
+        return torch.stack([weigh(_squared_difference(a, b)).mean(dim=(1, 2, 3)) for weigh, a, b in pairs]).sum(dim=0)
+
+
+def _squared_difference(first: Tensor, second: Tensor) -> Tensor:
+    """Between maps whose channels have length 1 at each place."""
+    return (F.normalize(first, eps=_EPSILON) - F.normalize(second, eps=_EPSILON)).pow(2)
 
 
 def _arrays(path: Path) -> list[np.ndarray]:

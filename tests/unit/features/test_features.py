@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import requests
 import torch
+import torchvision
 from orl_crops import orl_crops, require_assets
 from real_faces import astronaut_faces
 from reference_packages import use_reference_package
@@ -35,7 +36,7 @@ def whole_bytes(images: Tensor) -> Tensor:
 
 
 def test_names() -> None:
-    assert feature_nets.names() == ["inception", "landmark_features"]
+    assert feature_nets.names() == ["alexnet", "inception", "landmark_features"]
     with pytest.raises(ConfigError, match="did you mean 'landmark_features'"):
         load_feature_net("landmark_feature")
 
@@ -128,7 +129,7 @@ def test_lpips_equals_torchmetrics(lpips: PerceptualDistance) -> None:
     # Torchmetrics brings the weights of the channels itself; only the backbone comes from our file.
     reference = module._LPIPS(pretrained=True, pnet_rand=True, net="alex")
     backbone = [layer for layer in reference.net.modules() if isinstance(layer, nn.Conv2d)]
-    for theirs, ours in zip(backbone, lpips.convolutions, strict=True):
+    for theirs, ours in zip(backbone, lpips.backbone.convolutions, strict=True):
         theirs.load_state_dict(ours.state_dict())
     images = astronaut_faces(4).images
     blurred = F.avg_pool2d(images, 5, stride=1, padding=2)
@@ -144,9 +145,39 @@ def test_lpips_equals_torchmetrics(lpips: PerceptualDistance) -> None:
 @pytest.mark.data
 def test_backbone_is_torchvisions_alexnet(lpips: PerceptualDistance) -> None:
     # The first row of the first filter of torchvision's AlexNet, as PyTorch prints it.
-    row = lpips.convolutions[0].weight[0, 0, 0].tolist()
+    row = lpips.backbone.convolutions[0].weight[0, 0, 0].tolist()
     assert row[:3] == pytest.approx([0.11864, 0.094069, 0.095435], abs=5e-6)
     assert row[-3:] == pytest.approx([0.055822, 0.021575, 0.049963], abs=5e-7)
+
+
+@pytest.mark.data
+def test_alexnet_features_equal_torchvisions(lpips: PerceptualDistance) -> None:
+    net = load_feature_net("alexnet")
+    layers = torchvision.models.alexnet(weights=None).features[:12].eval()
+    backbone = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    for theirs, ours in zip(backbone, lpips.backbone.convolutions, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    images = astronaut_faces(2).images
+    # What torchvision's own weights are documented to take.
+    standardised = torchvision.transforms.functional.normalize(
+        (images + 1) / 2, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]
+    )
+    features = net(images)
+    assert features.shape == (2, net.feature_size) == (2, 256)
+    torch.testing.assert_close(features, layers(standardised).mean(dim=(2, 3)), atol=1e-4, rtol=1e-4)
+    assert net.asset_sha256 == lpips.asset_sha256
+
+
+@pytest.mark.data
+def test_alexnet_features_tell_damaged_faces_from_other_people(lpips: PerceptualDistance) -> None:
+    images, _, _ = orl_crops(people=12, images_each=2)
+    some, others = images[:12], images[12:]
+    pixelated = F.interpolate(F.interpolate(others, scale_factor=1 / 4, mode="area"), size=112)
+    with torch.no_grad():
+        some, others, pixelated = (
+            load_feature_net("alexnet")(faces).mean(dim=0) for faces in (some, others, pixelated)
+        )
+    assert float((some - pixelated).norm()) > 3 * float((some - others).norm())
 
 
 @pytest.mark.data
