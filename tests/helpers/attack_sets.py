@@ -1,6 +1,7 @@
 """Simulated embeddings and tiny face tables with planted truths, for the protocol's own tests."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from veil.config import SuiteConfig
 from veil.faces.contract import CropContract
 from veil.faces.table import FaceRow, FaceTable
-from veil.interfaces import AttackSet, AttackSetting
+from veil.interfaces import AttackSet, AttackSetting, FaceBatch
+from veil.protocol.rendering import net_outputs, render
 
 SIZE = 48
 IMAGES = 10
@@ -114,3 +116,37 @@ def pattern_faces(
                     )
                 )
     return FaceTable.from_rows(rows, CropContract("none", "0" * 64, {}, "none", "0" * 64))
+
+
+class ColourRecognizer(PatternRecognizer):
+    """A pattern recognizer with weights to train: it mixes the colours first, and leaves them as they are at first."""
+
+    def __init__(self, name: str = "colour", cells: int = 7) -> None:
+        super().__init__(name, cells)
+        self.mix = nn.Parameter(torch.eye(3), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(torch.einsum("oc,bchw->bohw", self.mix, images))
+
+
+def image_setting(
+    anonymize: Callable[[FaceBatch], Tensor],
+    recognizer: nn.Module,
+    faces: FaceTable | None = None,
+    **changes: Any,
+) -> AttackSetting:
+    """People as coarse colour patterns, with images and the net that embeds them.
+
+    Args:
+        anonymize: maps faces to float (B, 3, 112, 112) in [-1, 1].
+        faces: table with the splits `search` (targets) and `attacker` (owned).
+        changes: further fields of the setting.
+    """
+    faces = faces or pattern_faces({"attacker": 8, "search": 10})
+    sets = []
+    for split in ("search", "attacker"):
+        part = faces.split(split)
+        anonymized = render(anonymize, part, 16, "cpu")
+        embeddings = (net_outputs(recognizer, images, 16, "cpu") for images in (part.crops, anonymized))
+        sets.append(AttackSet(part.identity_indices, part.source_indices, *embeddings, part.crops, anonymized))
+    return AttackSetting(*sets, **{"seed": 0, "recognizer": recognizer, **changes})
