@@ -96,7 +96,7 @@ class Reversal:
     def _train(self, setting: AttackSetting, pairs: FacePairs, recognizer: nn.Module) -> Inverter:
         config = self.config
         plan = InversionPlan(
-            images=min(config.images, 2 * config.batch_size) if setting.rehearsal else config.images,
+            images=config.images,
             batch_size=config.batch_size,
             width=config.width,
             learning_rate=config.learning_rate,
@@ -104,6 +104,8 @@ class Reversal:
             identity_share=config.identity_share,
             seed=setting.seed,
         )
+        if setting.rehearsal:
+            plan = replace(plan, images=2 * config.batch_size, identity_share=1.0)
         launcher = setting.launcher or LocalLauncher(device=setting.device)
         # Workers may run elsewhere: what they learned comes back as a file.
         with tempfile.TemporaryDirectory(dir=setting.folder, prefix="reversal-") as folder:
