@@ -1,4 +1,4 @@
-"""One-to-one verification: ROC, TAR at a FAR with split ties, equal error rate, area under the curve."""
+"""One-to-one verification: ROC, DET, TAR at a FAR with split ties, equal error rate, area under the curve."""
 
 from typing import NamedTuple
 
@@ -45,6 +45,39 @@ def roc(genuine: ArrayLike, impostor: ArrayLike) -> Roc:
         tar=np.concatenate([[0.0], accepted_genuine / genuine.size]),
         thresholds=np.concatenate([[np.inf], thresholds]),
     )
+
+
+class Det(NamedTuple):
+    """Detection error trade-off, from the strictest to the most lenient threshold.
+
+    Attributes:
+        far: float (T,), false accept rate, in [0, 1], rising from 0 to 1.
+        frr: float (T,), false reject rate, in [0, 1], falling from 1 to 0.
+        thresholds: float (T,), falling from +inf; a pair is accepted when its score is at or above it.
+    """
+
+    far: Floats
+    frr: Floats
+    thresholds: Floats
+
+
+def det(genuine: ArrayLike, impostor: ArrayLike) -> Det:
+    """DET curve with one point per distinct score: the two errors against each other, usually on normal-deviate axes.
+
+    Args:
+        genuine: (G,) scores of pairs of one person, larger meaning more alike.
+        impostor: (I,) scores of pairs of two people.
+
+    Raises:
+        ValueError: a side is empty or a score is not finite.
+
+    Source: Martin et al., "The DET curve in assessment of detection task performance" (Eurospeech, 1997).
+
+    >>> det([0.9, 0.5], [0.5, 0.1])
+    Det(far=array([0. , 0. , 0.5, 1. ]), frr=array([1. , 0.5, 0. , 0. ]), thresholds=array([inf, 0.9, 0.5, 0.1]))
+    """
+    curve = roc(genuine, impostor)
+    return Det(curve.far, 1.0 - curve.tar, curve.thresholds)
 
 
 def tar_at_far(genuine: ArrayLike, impostor: ArrayLike, far: float) -> float:

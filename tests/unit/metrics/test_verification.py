@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import det_curve, roc_auc_score, roc_curve
 
-from veil.metrics.verification import auc, eer, roc, tar_at_far, tar_at_threshold, threshold_at_far
+from veil.metrics.verification import auc, det, eer, roc, tar_at_far, tar_at_threshold, threshold_at_far
 
 # A coarse grid makes ties the rule rather than the exception.
 tied_scores = st.lists(st.integers(0, 6).map(lambda value: value / 4), min_size=1, max_size=40)
@@ -104,3 +104,15 @@ def test_far_out_of_range_is_refused():
         tar_at_far([1.0], [0.0], 1.5)
     with pytest.raises(ValueError, match="far"):
         threshold_at_far([0.0], -0.1)
+
+
+@given(tied_scores, tied_scores)
+@settings(max_examples=100, deadline=None)
+def test_det_passes_through_the_points_of_sklearn(genuine, impostor):
+    far, frr, thresholds = det_curve(*labelled(genuine, impostor))
+    ours = det(genuine, impostor)
+    at = {threshold: (ours.far[i], ours.frr[i]) for i, threshold in enumerate(ours.thresholds)}
+    for point in zip(far, frr, thresholds, strict=True):
+        np.testing.assert_allclose(at[point[2]], point[:2], atol=1e-12)
+    assert (ours.far[0], ours.frr[0]) == (0, 1)
+    assert (ours.far[-1], ours.frr[-1]) == (1, 0)
