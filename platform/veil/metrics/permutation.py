@@ -32,6 +32,32 @@ def permute_labels(identities: Ints, permutations: int, seed: int) -> Ints:
     return generator.permuted(np.tile(identities, (permutations, 1)), axis=1)
 
 
+def genuine_pairs(
+    gallery_images: Ints, probe_images: Ints, identities: Ints, permuted: Ints, exchangeable: Exchangeable
+) -> NDArray[np.bool_]:
+    """Which pairs count as one person under each permutation of the labels of the anonymized images.
+
+    Args:
+        gallery_images: (P,), index of the gallery image, in 0..N-1.
+        probe_images: (P,), index of the probe image.
+        identities: (N,), true labels, which clear images keep.
+        permuted: (M, N), from `permute_labels`.
+        exchangeable: side that holds the anonymized images; "both" if one set is compared with itself.
+
+    Returns:
+        (M, P).
+
+    >>> genuine_pairs(np.array([0]), np.array([1]), np.array([0, 0, 1]), np.array([[0, 0, 1], [0, 1, 0]]), "probe")
+    array([[ True],
+           [False]])
+    """
+    if exchangeable not in ("gallery", "probe", "both"):
+        raise ValueError(f"exchangeable must be 'gallery', 'probe' or 'both', found {exchangeable!r}")
+    of_gallery = identities[gallery_images] if exchangeable == "probe" else permuted[:, gallery_images]
+    of_probe = identities[probe_images] if exchangeable == "gallery" else permuted[:, probe_images]
+    return of_gallery == of_probe
+
+
 def permuted_tar_at_far(
     scores: NDArray[np.floating],
     gallery_images: Ints,
@@ -61,21 +87,16 @@ def permuted_tar_at_far(
     >>> permuted_tar_at_far(np.zeros(66), gallery, probe, identities, permuted, "both", far=0.1).round(3)
     array([0.1, 0.1])
     """
-    if exchangeable not in ("gallery", "probe", "both"):
-        raise ValueError(f"exchangeable must be 'gallery', 'probe' or 'both', found {exchangeable!r}")
-
-    def is_genuine(pairs: Ints | slice, rows: Ints | slice) -> NDArray[np.bool_]:
-        gallery, probe = gallery_images[pairs], probe_images[pairs]
-        labels = permuted[rows]
-        gallery_labels = identities[gallery] if exchangeable == "probe" else labels[:, gallery]
-        probe_labels = identities[probe] if exchangeable == "gallery" else labels[:, probe]
-        return gallery_labels == probe_labels
 
     def weigh(pairs: Ints, rows: Ints) -> tuple[Floats, Floats]:
-        genuine = is_genuine(pairs, rows)
+        genuine = genuine_pairs(gallery_images[pairs], probe_images[pairs], identities, permuted[rows], exchangeable)
         return genuine.astype(np.float64), (~genuine).astype(np.float64)
 
     total_genuine = np.array(
-        [is_genuine(slice(None), slice(row, row + 1)).sum() for row in range(permuted.shape[0])], dtype=np.float64
+        [
+            genuine_pairs(gallery_images, probe_images, identities, labels[None], exchangeable).sum()
+            for labels in permuted
+        ],
+        dtype=np.float64,
     )
     return tar_replicates(scores, weigh, total_genuine, scores.size - total_genuine, far)
