@@ -1,4 +1,4 @@
-"""How much of the facial expression survives: divergences between posteriors of x and of its anonymized version."""
+"""How much of the facial expression survives: posteriors of x against those of its anonymized version, or labels."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from veil.metrics.resampling import Floats
+from veil.metrics.resampling import Floats, Ints
 
 _SMALLEST_PROBABILITY = 1e-8
 """Below it a probability is taken as this, so that the KL divergence stays finite (at most 18.4 nats)."""
@@ -87,6 +87,109 @@ def class_collapse(p: NDArray[np.floating], q: NDArray[np.floating], limit: floa
     original = np.bincount(p.argmax(axis=1), minlength=p.shape[1]).max() / len(p)
     largest = np.bincount(q.argmax(axis=1), minlength=q.shape[1]).max() / len(q)
     return ClassShares(float(largest), bool(largest >= limit > original))
+
+
+def cross_entropy(posteriors: NDArray[np.floating], labels: Ints) -> float:
+    """Mean negative log posterior of the label, in nats, with posteriors floored at 1e-8.
+
+    Args:
+        posteriors: (N, K) distributions.
+        labels: (N,) classes, in 0..K-1.
+
+    Returns:
+        In [0, 18.4].
+
+    >>> round(cross_entropy(np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([0, 1])), 4)
+    0.3466
+    """
+    posteriors, labels = _labelled(posteriors, labels)
+    of_label = posteriors[np.arange(labels.size), labels]
+    return float(-np.log(np.maximum(of_label, _SMALLEST_PROBABILITY)).mean())
+
+
+def accuracy(posteriors: NDArray[np.floating], labels: Ints) -> float:
+    """Share of rows whose most probable class is the label.
+
+    Args:
+        posteriors: (N, K) distributions.
+        labels: (N,) classes, in 0..K-1.
+
+    >>> accuracy(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))
+    0.5
+    """
+    posteriors, labels = _labelled(posteriors, labels)
+    return float(np.mean(posteriors.argmax(axis=1) == labels))
+
+
+def macro_f1(posteriors: NDArray[np.floating], labels: Ints) -> float:
+    """F1 of the top-1 decisions, averaged over classes with equal weight.
+
+    A class that is neither a label nor ever decided for is left out; one that is only decided for, or never found,
+    counts 0. Values over different sets of classes should therefore not be compared.
+
+    Args:
+        posteriors: (N, K) distributions.
+        labels: (N,) classes, in 0..K-1.
+
+    >>> round(macro_f1(np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.1, 0.9, 0.0]]), np.array([0, 1, 1])), 4)
+    0.6667
+    """
+    posteriors, labels = _labelled(posteriors, labels)
+    k = posteriors.shape[1]
+    decisions = posteriors.argmax(axis=1)
+    hits = np.bincount(labels[decisions == labels], minlength=k)
+    occurrences = np.bincount(labels, minlength=k) + np.bincount(decisions, minlength=k)
+    present = occurrences > 0
+    return float(np.mean(2 * hits[present] / occurrences[present]))
+
+
+def expected_calibration_error(posteriors: NDArray[np.floating], labels: Ints, bins: int = 15) -> float:
+    """Mean gap between top-1 confidence and accuracy over bins of equal width, weighted by their share of the rows.
+
+    Args:
+        posteriors: (N, K) distributions.
+        labels: (N,) classes, in 0..K-1.
+        bins: of confidence, over [0, 1].
+
+    Returns:
+        In [0, 1].
+
+    Source: Guo et al., "On calibration of modern neural networks" (ICML, 2017).
+
+    >>> round(expected_calibration_error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1])), 4)
+    0.4
+    """
+    posteriors, labels = _labelled(posteriors, labels)
+    confidence = posteriors.max(axis=1)
+    excess = confidence - (posteriors.argmax(axis=1) == labels)
+    columns = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return float(np.abs(np.bincount(columns, weights=excess, minlength=bins)).sum() / labels.size)
+
+
+def retention_ratio(anonymized: float, clear: float) -> float:
+    """What is left of a metric: its value on anonymized images over its value on clear ones.
+
+    Returns:
+        At least 0; above 1 where anonymization helps.
+
+    Raises:
+        ValueError: nothing could be lost, because the metric is not above 0 on clear images.
+
+    >>> retention_ratio(anonymized=0.3, clear=0.6)
+    0.5
+    """
+    if clear <= 0:
+        raise ValueError(f"retention needs a metric above 0 on clear images, found {clear}")
+    return anonymized / clear
+
+
+def _labelled(posteriors: NDArray[np.floating], labels: Ints) -> tuple[Floats, Ints]:
+    posteriors, _ = _distributions(posteriors, posteriors)
+    labels = np.asarray(labels)
+    n, k = posteriors.shape
+    if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= k:
+        raise ValueError(f"expected {n} whole labels in 0..{k - 1}, found {labels.dtype} {labels.shape}")
+    return posteriors, labels.astype(np.int64)
 
 
 def _distributions(p: NDArray[np.floating], q: NDArray[np.floating]) -> tuple[Floats, Floats]:
