@@ -1,9 +1,14 @@
-"""Image similarity between an original and its anonymized version."""
+"""Likeness of anonymized images to their originals one by one, and to real images as a population."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh, eigvalsh
 from torch import Tensor
+
+from veil.metrics.resampling import Floats, Ints
 
 _BORDER = 5  # half of the 11 x 11 window: nearer to the edge a window would need pixels that do not exist
 
@@ -55,6 +60,142 @@ def psnr(images: Tensor, references: Tensor) -> float | None:
     _check(images, references)
     decibels = float(peak_signal_noise_ratio(images, references, data_range=2.0))
     return decibels if np.isfinite(decibels) else None
+
+
+def lpips(
+    images: Tensor, references: Tensor, net: Callable[[Tensor, Tensor], Tensor], batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Learned perceptual distance of each pair.
+
+    Args:
+        images: (N, 3, H, W) in [-1, 1].
+        references: (N, 3, H, W) in [-1, 1].
+        net: frozen; maps two (B, 3, H, W) in [-1, 1] to distances (B,).
+        batch_size: images at once, for memory.
+
+    Returns:
+        (N,), at least 0; 0 for equal images.
+
+    Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric" (CVPR, 2018).
+
+    >>> lpips(torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8), lambda a, b: (a - b).abs().mean(dim=(1, 2, 3)))
+    array([1., 1.])
+    """
+    _check(images, references)
+    with torch.no_grad():
+        parts = [net(*pair) for pair in zip(images.split(batch_size), references.split(batch_size), strict=True)]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def kid(features: NDArray[np.floating], references: NDArray[np.floating]) -> float:
+    """Kernel inception distance: unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3.
+
+    Args:
+        features: (N, D) of anonymized images, N > 1.
+        references: (M, D) of real images, M > 1.
+
+    Returns:
+        0 on average for equal distributions, and then often slightly negative.
+
+    Raises:
+        ValueError: fewer than two images on a side, different D, or a feature that is not finite.
+
+    Source: Binkowski et al., "Demystifying MMD GANs" (ICLR, 2018).
+
+    >>> kid(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]]))
+    297.5
+    """
+    x, y = _features(features, references)
+    within = [
+        (kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in (_cubic(x, x), _cubic(y, y))
+    ]
+    return float(sum(within) - 2 * _cubic(x, y).mean())
+
+
+def bootstrap_kid(
+    features: NDArray[np.floating], references: NDArray[np.floating], identities: Ints, multiplicities: Floats
+) -> Floats:
+    """KID in each resample of the people; an image is never compared with itself or with a copy of itself.
+
+    Images of one person are alike, and a person drawn twice is compared with that person's own copies, so bootstrap
+    replicates lie above the estimate. Samples with one person left out have no copies and no such shift.
+
+    Args:
+        features: (N, D) of anonymized images.
+        references: (N, D) of the originals, in the same order.
+        identities: (N,), person of each image, in 0..n-1.
+        multiplicities: (R, n), from `veil.metrics.bootstrap`.
+
+    Returns:
+        (R,); NaN in the resamples with a single image.
+
+    >>> x, y = np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])
+    >>> bootstrap_kid(x, y, np.array([0, 1]), np.ones((1, 2)))
+    array([297.5])
+    """
+    x, y = _features(features, references)
+    if not len(x) == len(y) == len(identities):
+        raise ValueError(f"expected as many features as references and identities, found {len(x)}, {len(y)}")
+    n = multiplicities.shape[1]
+    cells = (identities[:, None] * n + identities[None, :]).ravel()
+
+    def of_people(values: Floats) -> Floats:
+        people = np.bincount(cells, weights=values.ravel(), minlength=n * n).reshape(n, n)
+        return ((multiplicities @ people) * multiplicities).sum(axis=1)
+
+    others = 1.0 - np.eye(len(x))
+    pairs, all_pairs = of_people(others), of_people(np.ones_like(others))
+    with np.errstate(invalid="ignore"):
+        within = (of_people(_cubic(x, x) * others) + of_people(_cubic(y, y) * others)) / pairs
+        return within - 2 * of_people(_cubic(x, y)) / all_pairs
+
+
+def fid(features: NDArray[np.floating], references: NDArray[np.floating], min_samples: int = 2048) -> float:
+    """Frechet inception distance: of two normal distributions with the moments of the features.
+
+    Args:
+        features: (N, D) of anonymized images.
+        references: (M, D) of real images.
+        min_samples: images a side below which it is refused, because its bias then exceeds what it measures.
+
+    Returns:
+        At least 0.
+
+    Raises:
+        ValueError: too few images, different D, or a feature that is not finite.
+
+    Source: Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium"
+    (NeurIPS, 2017); its bias: Chong and Forsyth, "Effectively unbiased FID and Inception Score" (CVPR, 2020).
+
+    >>> round(fid(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]]), min_samples=2), 6)
+    9.0
+    """
+    x, y = _features(features, references)
+    if min(len(x), len(y)) < min_samples:
+        raise ValueError(
+            f"FID of {len(x)} and {len(y)} images is refused: below {min_samples} a side its bias exceeds what it "
+            "measures; report KID, which is unbiased"
+        )
+    cov_x, cov_y = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
+    # tr sqrt(A B) = tr sqrt(sqrt(A) B sqrt(A)), which stays symmetric and real where A B does not.
+    values, vectors = eigh(cov_x)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    overlap = np.sqrt(np.maximum(eigvalsh(root @ cov_y @ root), 0)).sum()
+    distance = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2) + np.trace(cov_x) + np.trace(cov_y) - 2 * overlap
+    return float(max(distance, 0.0))
+
+
+def _cubic(x: Floats, y: Floats) -> Floats:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _features(features: NDArray[np.floating], references: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    x, y = np.asarray(features, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"expected (N, D) and (M, D) features with N and M > 1, found {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("features must be finite")
+    return x, y
 
 
 def _check(images: Tensor, references: Tensor) -> None:

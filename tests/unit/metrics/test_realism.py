@@ -1,11 +1,13 @@
-"""SSIM and PSNR against scikit-image."""
+"""SSIM and PSNR against scikit-image, KID and FID against torchmetrics and scipy, LPIPS against its definition."""
 
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from veil.metrics.realism import psnr, ssim
+from veil.metrics.bootstrap import draw_multiplicities, leave_one_out
+from veil.metrics.realism import bootstrap_kid, fid, kid, lpips, psnr, ssim
 
 
 @pytest.fixture
@@ -46,3 +48,89 @@ def test_equal_images_are_perfect(images):
 def test_shapes_must_agree(images):
     with pytest.raises(ValueError, match="shape"):
         ssim(images[0], images[1][:1])
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(0)
+    identities = np.repeat(np.arange(6), 5)
+    centres = rng.normal(size=(6, 8))
+    references = centres[identities] + rng.normal(size=(30, 8))
+    return references + 0.5 + rng.normal(size=(30, 8)), references, identities
+
+
+def test_kid_is_torchmetrics(features):
+    from torchmetrics.image.kid import poly_mmd
+
+    x, y, _ = features
+    assert kid(x, y) == pytest.approx(float(poly_mmd(torch.from_numpy(y), torch.from_numpy(x))))
+
+
+def test_kid_is_zero_on_average_for_equal_distributions():
+    rng = np.random.default_rng(1)
+    values = [kid(rng.normal(size=(20, 4)), rng.normal(size=(20, 4))) for _ in range(400)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(400)
+    assert min(values) < 0 < kid(rng.normal(size=(20, 4)), 2 + rng.normal(size=(20, 4)))
+
+
+def test_bootstrap_kid_is_the_kid_of_chosen_and_of_duplicated_people(features):
+    x, y, identities = features
+    left_out = bootstrap_kid(x, y, identities, leave_one_out(6))
+    expected = [kid(x[identities != person], y[identities != person]) for person in range(6)]
+    np.testing.assert_allclose(left_out, expected)
+
+    def kernel(a, b):
+        return (a @ b.T / 8 + 1) ** 3
+
+    multiplicities = draw_multiplicities(6, 5, seed=0)
+    for value, row in zip(bootstrap_kid(x, y, identities, multiplicities), multiplicities, strict=True):
+        images = np.repeat(np.arange(30), row[identities].astype(int))
+        weights = row[identities]
+        outer = np.outer(weights, weights) * (1 - np.eye(30))
+        within = sum((outer * kernel(side, side)).sum() for side in (x, y)) / outer.sum()
+        cross = kernel(x[images], y[images]).mean()
+        assert value == pytest.approx(within - 2 * cross)
+
+
+def test_fid_is_the_closed_form_and_agrees_with_sqrtm():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6)), rng.normal(size=(300, 6)) + 1
+    cov_x, cov_y = np.cov(x.T), np.cov(y.T)
+    expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.trace(cov_x + cov_y - 2 * np.real(sqrtm(cov_x @ cov_y)))
+    assert fid(x, y, min_samples=300) == pytest.approx(expected)
+    assert fid(x, x + 2, min_samples=300) == pytest.approx(6 * 4), "a shift costs its squared length"
+    assert fid(x, 3 * x, min_samples=300) == pytest.approx(np.sum((2 * x.mean(0)) ** 2) + 4 * np.trace(cov_x)), (
+        "of scaled features the covariances commute"
+    )
+
+
+def test_fid_is_torchmetrics():
+    from torchmetrics.image.fid import _compute_fid
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(200, 5)), rng.normal(size=(200, 5)) * 2
+    moments = [torch.from_numpy(part) for side in (x, y) for part in (side.mean(0), np.cov(side.T))]
+    assert fid(x, y, min_samples=200) == pytest.approx(float(_compute_fid(*moments)))
+
+
+def test_fid_of_few_images_is_refused():
+    with pytest.raises(ValueError, match="KID"):
+        fid(np.zeros((100, 4)), np.zeros((5000, 4)))
+
+
+def test_lpips_batches_the_net(images):
+    def distance(a, b):
+        assert len(a) <= 2
+        return (a - b).pow(2).mean(dim=(1, 2, 3))
+
+    image, reference = images
+    expected = (image - reference).pow(2).flatten(1).mean(dim=1).numpy()
+    np.testing.assert_allclose(lpips(image, reference, distance, batch_size=2), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="shape"):
+        lpips(image, reference[:1], distance)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 4)), np.zeros((5, 3)), np.full((5, 4), np.nan)])
+def test_features_that_cannot_be_compared_are_refused(bad):
+    with pytest.raises(ValueError, match="features"):
+        kid(bad, np.zeros((5, 4)))
