@@ -46,14 +46,17 @@ class InformedStrength:
     }
 
     def anchors(self) -> Sequence[Anchor]:
-        """The default strength of every anonymizer, then every other value."""
+        """For each anonymizer the default strength, then every other value.
+
+        Anonymizers come one after another, because what a suite makes of images without content is measured once.
+        """
         first = next(iter(self.settings))
         grid = [(first, self.settings[first].default)]
         grid += [(name, value) for name, setting in self.settings.items() for value in setting.others]
         return [
             Anchor("robustness", {"anonymizer": anonymizer, "setting": name, name: value})
-            for name, value in grid
             for anonymizer in self.anonymizers
+            for name, value in grid
         ]
 
     def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:

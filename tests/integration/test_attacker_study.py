@@ -1,4 +1,4 @@
-"""A study of attackers on real faces: blur at two strengths, its curve, and what refuses to take it for a frontier."""
+"""A study of attackers on real faces: blur at two strengths, its curve, and who refuses to take it for a frontier."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.data, pytest.mark.t
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """A finished study of blur and pixelate, at the default strength and with five enrolled images a person."""
+    """A finished study of blur, at the default strength and with one enrolled image a person."""
     for asset in ("orl_faces", "sface", "mobilefacenet_tflite"):
         try:
             fetch(asset)
@@ -25,7 +25,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     values = {
         "study": "strengths",
         "root": str(root),
-        "search": {"space": "attackers", "trials": 4, "sampler": "random", "objectives": ["leak"]},
+        "search": {"space": "attackers", "trials": 2, "sampler": "random", "objectives": ["leak"]},
         "suite": {"bootstrap_replicates": 100, "floor_permutations": 20, "min_false_accepts": 5},
     }
     path = root / "strengths.yaml"
@@ -38,15 +38,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 def test_each_trial_is_judged_by_its_own_suite(study: StudyFolder) -> None:
     records = study.records()
-    assert [record.state for record in records] == ["valid"] * 4
+    assert [record.state for record in records] == ["valid"] * 2
     hashes = {}
     for record in records:
         assert record.score is not None
         assert {rung.name.split("/")[0] for rung in record.score.rungs} == {"control", "naive", "parrot", "informed"}
         hashes[record.number] = record.score.suite_hash
     strengths = [record.strength["informed"]["enrolment_images"] for record in records]
-    assert strengths == [None, None, 1, 1]
-    assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
+    assert strengths == [None, 1]
+    assert hashes[0] != hashes[1]
     assert study.manifest().suite_hash not in hashes.values()
     assert {run.data.tags["veil.suite_hash"] for run in mlflow_runs(study, "trial")} == set(hashes.values())
 

@@ -110,7 +110,8 @@ def _traces(curve: Curve, name: str, colour: str, positions: Mapping[str, float]
             "thickness": 1.2,
             "width": 4,
         },
-        mode="lines+markers",
+        # Between words there is nothing to draw a line through.
+        mode="markers" if any(isinstance(value, str) for value in curve.values) else "lines+markers",
         line={"color": colour, "width": 2.2},
         marker={"size": 9, "line": {"color": "white", "width": 1.2}},
         name=name,

@@ -114,6 +114,12 @@ def test_numbers_are_placed_by_their_logarithm_and_no_limit_comes_last(star):
     assert axes["head"].ticktext == ("linear", "mlp") and axes["head"].tickvals == (0, 1)
 
 
+def test_no_line_is_drawn_between_words(star):
+    figure = robustness_figure(robustness_curves(star), far=0.01)
+    modes = {tuple(trace.y): trace.mode for trace in figure.data if trace.name == "blur 31"}
+    assert modes == {(0.3, 0.6, 0.8): "lines+markers", (0.6, 0.7): "markers", (0.2, 0.4, 0.6): "lines+markers"}
+
+
 def test_page_is_whole_and_text_cannot_become_markup(star):
     hostile = '</script><img src=x onerror="alert(1)">'
     html = render_robustness([*star, point(8, 0.5, anonymizer=hostile)], hostile, 0.01, {hostile: hostile})
