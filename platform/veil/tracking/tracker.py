@@ -32,7 +32,7 @@ SWEEP_NOTE = """Each nested run is one trial of this study; below it lies one ru
 agreement of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over
 people.
 Select trials and press *Compare* for a scatter plot of `objective/leak` against `objective/utility`.
-The artifact `frontier.html` shows the Pareto frontier.
+The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a study of attackers leak against strength.
 """
 
 
@@ -48,7 +48,7 @@ _ARTIFACTS = (
     "roc.png",
     "cmc.png",
     "score.json",
-    "left_out.npz",
+    "spreads.npz",
     "generator",
 )
 
