@@ -12,10 +12,14 @@ from orl_crops import require_assets
 from typer.testing import CliRunner, Result
 
 from veil.cli import app
+from veil.config import StudyConfig
 from veil.datasets.dataset import decode_image
-from veil.errors import ConfigError, DataError, ProtocolError, VeilError
-from veil.protocol.score import TrialScore
+from veil.errors import ConfigError, DataError, ProtocolError, TrackingError, VeilError
+from veil.protocol.score import Estimate, RungScore, TrialScore
 from veil.registry import datasets
+from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.tracking import Tracker
+from veil.tracking.models import ModelName, register_operating_point
 
 PEOPLE, IMAGES = 7, 5
 QUICK = ("--attackers", "naive,parrot", "--recognizer", "sface")
@@ -26,7 +30,7 @@ LENIENT = tuple(
     for part in ("--set", f"suite.{setting}")
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def attack(*arguments: object) -> Result:
@@ -134,6 +138,62 @@ def test_a_registered_filter(tmp_path: Path) -> None:
     score = score_of(card)
     tars = {rung.name: rung.tar.value for rung in score.rungs}
     assert tars["naive"] < 0.2 < tars["parrot"] == score.objectives["leak"].value
+
+
+def write_trial(root: Path) -> tuple[StudyConfig, Manifest, TrialRecord]:
+    """A study of one finished trial: blur 51."""
+    config = StudyConfig(study="mine", root=root)
+    manifest = Manifest(
+        space="smoke", base_hash="", suite_hash="", data_hash=None, contract_hash=None, objectives=("leak", "utility")
+    )
+    sure = Estimate(value=0.5, low=0.4, high=0.6)
+    rung = RungScore(
+        name="naive", rung="A1", recognizer="sface", tar=sure, eer=0.1, auc=0.9, rank_1=1, rank_5=1, n_identities=10,
+        n_genuine=450, n_impostor=4500, floor_mean=0.01, floor_95=0.02,
+    )  # fmt: skip
+    score = TrialScore(
+        valid=True, rungs=(rung,), objectives={"leak": sure, "utility": sure}, target_split="search", n_images=100,
+        undetected=0, suite_hash="", data_hash="", contract_hash="",
+    )  # fmt: skip
+    record = TrialRecord(
+        number=4, state="valid", trainable="baseline", family="classical", label="blur 51",
+        params={"method": "blur", "kernel": 51}, objectives=score.objectives, score=score,
+    )  # fmt: skip
+    StudyFolder(config.folder).create(config, manifest)
+    StudyFolder(config.folder).write_record(record)
+    return config, manifest, record
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_trial_and_the_model_registered_from_it_score_the_same(tmp_path: Path) -> None:
+    require_assets("orl_faces", "yunet", "sface", "mobilefacenet_tflite", "face_api_expression_bin")
+    config, manifest, record = write_trial(tmp_path)
+    folder = StudyFolder(config.folder)
+    tracker = Tracker(config, manifest)
+    tracker.log_trial(record, folder)
+    assert record.score is not None
+    register_operating_point(
+        tracker.uri, tracker.trial_run_id(4), ModelName("faces", "good"), folder.trial(4), record, record.score, config
+    )
+    scores = []
+    for model in (folder.trial(4), "models:/faces@good"):
+        result = attack(model, *QUICK, "--set", f"root={tmp_path}", "--json", tmp_path / "card.json")
+        assert result.exit_code == 0, result.output
+        assert "blur 51 (trial 4 of study mine)" in " ".join(result.output.split())
+        scores.append(score_of(tmp_path / "card.json"))
+    assert scores[0].rungs == scores[1].rungs and scores[0].objectives == scores[1].objectives
+    assert set(scores[0].proxy) == {"mobilefacenet"}, "what was inside the loss is read, and attacks nothing"
+    missing = refused("models:/nobody@good", "--set", f"root={tmp_path}")
+    assert isinstance(missing, TrackingError) and "models:/nobody@good" in str(missing)
+
+
+@pytest.mark.data
+def test_a_recognizer_from_inside_the_loss_cannot_attack(tmp_path: Path) -> None:
+    require_assets("orl_faces", "yunet", "mobilefacenet_tflite", "face_api_expression_bin")
+    config, _, _ = write_trial(tmp_path)
+    error = refused(StudyFolder(config.folder).trial(4), "--recognizer", "mobilefacenet")
+    assert isinstance(error, ProtocolError) and "inside the loss" in str(error)
 
 
 def test_what_is_attacked_must_be_said_once(tmp_path: Path) -> None:

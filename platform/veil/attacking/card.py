@@ -110,6 +110,11 @@ def objective_lines(score: TrialScore) -> list[str]:
         )
     lines.append(f"utility {interval(score.objectives['utility'])}: how much of the facial expression survives")
     lines.append(f"realism {interval(score.objectives['realism'])}: structural similarity to the originals")
+    lines += [
+        f"{name}, inside the loss, matches {percent(reading.naive_tar)} by the naive look-up: it judges its own work "
+        "and is not counted"
+        for name, reading in score.proxy.items()
+    ]
     return lines
 
 
