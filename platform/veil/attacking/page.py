@@ -26,12 +26,14 @@ from veil.attacking.card import (
 )
 from veil.attacking.figures import cmc_plot, ladder_plot, roc_plot
 from veil.frontier.page import embed
-from veil.protocol.evaluation import Evaluation
-from veil.protocol.score import TrialScore
+from veil.protocol.measurement import RocCurve
+from veil.protocol.score import RungScore, TrialScore
 
 
 def render_page(
-    evaluation: Evaluation,
+    score: TrialScore,
+    curves: Mapping[str, RocCurve],
+    cmc: Mapping[str, NDArray[np.float64]],
     far: float,
     label: str,
     notes: Sequence[str],
@@ -40,13 +42,14 @@ def render_page(
     """HTML of an attack; it needs no network and no other file.
 
     Args:
-        evaluation: what the judge says.
+        score: the score card.
+        curves: ROC by "recognizer/rung".
+        cmc: (n,) share of probes whose person is among the k best, k = 1..n, by "recognizer/rung".
         far: false accept rate at which TAR is read.
         label: what was attacked.
         notes: sentences that a reader must know.
         faces: rows of example faces, each uint8 (n, 3, 112, 112), by the name of the row; None shows no face.
     """
-    score = evaluation.score
     template = Template(files("veil.attacking").joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         label=escape(label),
@@ -54,7 +57,7 @@ def render_page(
         verdict=_verdict(score, far),
         tiles=_tiles(score, far),
         remarks="".join(f"<li>{escape(remark)}</li>" for remark in (*notes, *cautions(score))),
-        figures=_figures(evaluation, far),
+        figures=_figures(score.rungs, curves, cmc, far),
         table=_table(score),
         faces=_faces(faces) if faces else "",
         provenance=_provenance(score),
@@ -94,16 +97,21 @@ def _tiles(score: TrialScore, far: float) -> str:
     )
 
 
-def _figures(evaluation: Evaluation, far: float) -> str:
-    rungs = evaluation.score.rungs
+def _figures(
+    rungs: Sequence[RungScore],
+    curves: Mapping[str, RocCurve],
+    cmc: Mapping[str, NDArray[np.float64]],
+    far: float,
+) -> str:
     if not rungs:
         return ""
-    roc, cmc = roc_plot(rungs, evaluation.curves, far), cmc_plot(rungs, evaluation.cmc)
+    roc = embed(roc_plot(rungs, curves, far), "roc")
+    ranks = embed(cmc_plot(rungs, cmc), "cmc")
     return (
         f"<section><h2>The ladder</h2>{embed(ladder_plot(rungs), 'ladder')}</section>"
         '<div class="pair">'
-        f'<section><h2>ROC, the best way of each attacker</h2><div class="plot">{embed(roc, "roc")}</div></section>'
-        f'<section><h2>CMC, the best way of each attacker</h2><div class="plot">{embed(cmc, "cmc")}</div></section>'
+        f'<section><h2>ROC, the best way of each attacker</h2><div class="plot">{roc}</div></section>'
+        f'<section><h2>CMC, the best way of each attacker</h2><div class="plot">{ranks}</div></section>'
         "</div>"
     )
 

@@ -168,7 +168,8 @@ def write_outputs(folder: Path, source: Source, evaluation: Evaluation, far: flo
     """
     score = evaluation.score
     faces = _example_faces(source, evaluation) if pictures else None
-    _write_text(folder / PAGE, render_page(evaluation, far, source.label, source.notes, faces))
+    page = render_page(score, evaluation.curves, evaluation.cmc, far, source.label, source.notes, faces)
+    _write_text(folder / PAGE, page)
     _write_text(folder / "score.json", score.model_dump_json(indent=2))
     drawn = [curve_key(rung) for rung in best_ways(score.rungs)]
     if drawn:

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
 
-from veil.protocol.evaluation import Evaluation
 from veil.protocol.measurement import RocCurve
 from veil.protocol.score import DetectionScore, Estimate, RealismScore, RungScore, TrialScore
 
@@ -58,16 +56,11 @@ def make_score(*rungs, **changes):
     return TrialScore(**{**values, **changes})
 
 
-def make_evaluation(score):
+def make_page_input(score):
+    """A score with an ROC and a CMC of every rung."""
     keys = [f"{rung.recognizer}/{rung.name}" for rung in score.rungs]
-    return Evaluation(
-        score=score,
-        anonymized_target=torch.zeros(0, 3, 112, 112),
-        curves={key: RocCurve(FAR, np.sqrt(FAR)) for key in keys},
-        cmc={key: np.linspace(0.5, 1.0, 10) for key in keys},
-        replicates={},
-        reconstructions={},
-    )
+    curves = {key: RocCurve(FAR, np.sqrt(FAR)) for key in keys}
+    return score, curves, {key: np.linspace(0.5, 1.0, 10) for key in keys}
 
 
 RUNGS = (
@@ -103,5 +96,5 @@ def invalid():
 
 
 @pytest.fixture
-def evaluation_of():
-    return make_evaluation
+def page_input():
+    return make_page_input

@@ -13,8 +13,8 @@ def without_library(html):
 
 
 @pytest.fixture
-def html(card, evaluation_of):
-    return render_page(evaluation_of(card), 0.01, "blurred photographs", ["22 people are under attack."])
+def html(card, page_input):
+    return render_page(*page_input(card), 0.01, "blurred photographs", ["22 people are under attack."])
 
 
 def test_page_loads_nothing_from_elsewhere(html):
@@ -46,33 +46,33 @@ def test_page_has_the_numbers_of_the_card(html):
     assert "<img" not in own, "no face is shown unless asked for"
 
 
-def test_page_of_an_invalid_score_has_a_reason_and_no_headline(invalid, evaluation_of):
-    own = without_library(render_page(evaluation_of(invalid), 0.01, "x", []))
+def test_page_of_an_invalid_score_has_a_reason_and_no_headline(invalid, page_input):
+    own = without_library(render_page(*page_input(invalid), 0.01, "x", []))
     assert "No valid score.</b> control TAR 0.62 is below 0.95" in own
     assert 'class="tile"' not in own and 'class="strongest"' not in own
     assert "0.99 [0.89, 1.00]" in own
 
 
-def test_page_of_a_score_without_a_single_rung(invalid, evaluation_of):
+def test_page_of_a_score_without_a_single_rung(invalid, page_input):
     empty = invalid.model_copy(update={"rungs": ()})
-    assert "No valid score" in render_page(evaluation_of(empty), 0.01, "x", [])
+    assert "No valid score" in render_page(*page_input(empty), 0.01, "x", [])
 
 
-def test_names_cannot_become_markup(card, evaluation_of):
+def test_names_cannot_become_markup(card, page_input):
     hostile = '</script><img src=x onerror="alert(1)">'
-    own = without_library(render_page(evaluation_of(card), 0.01, hostile, [hostile]))
+    own = without_library(render_page(*page_input(card), 0.01, hostile, [hostile]))
     assert "<img" not in own
 
 
-def test_faces_are_inside_the_page_where_asked_for(card, evaluation_of):
+def test_faces_are_inside_the_page_where_asked_for(card, page_input):
     faces = {"original": np.zeros((2, 3, 112, 112), np.uint8), "anonymized": np.full((2, 3, 112, 112), 255, np.uint8)}
-    own = without_library(render_page(evaluation_of(card), 0.01, "x", [], faces))
+    own = without_library(render_page(*page_input(card), 0.01, "x", [], faces))
     assert re.findall(r'<img[^>]+src="(.{22})', own) == ["data:image/png;base64,"] * 4
 
 
-def test_curves_are_of_the_best_way_of_each_attacker(card, evaluation_of):
-    evaluation = evaluation_of(card)
-    figure = roc_plot(card.rungs, evaluation.curves, 0.01)
+def test_curves_are_of_the_best_way_of_each_attacker(card, page_input):
+    _, curves, cmc = page_input(card)
+    figure = roc_plot(card.rungs, curves, 0.01)
     names = [trace.name for trace in figure.data]
     assert names == [
         "A0 control · sface",
@@ -85,7 +85,7 @@ def test_curves_are_of_the_best_way_of_each_attacker(card, evaluation_of):
     assert figure.data[0].line.dash != figure.data[3].line.dash
     assert min(figure.data[0].x) > 0, "a logarithmic axis has no zero"
     assert figure.layout.shapes[0].x0 == 0.01
-    ranks = cmc_plot(card.rungs, evaluation.cmc)
+    ranks = cmc_plot(card.rungs, cmc)
     assert list(ranks.data[0].x) == list(range(1, 11)) and ranks.data[0].y[-1] == 1.0
     assert list(ranks.data[-1].y) == pytest.approx([k / 10 for k in range(1, 11)])
 
