@@ -15,7 +15,7 @@ from veil.faces.table import FaceTable, images_to_tensor, tensor_to_images
 from veil.metrics.bootstrap import bootstrap_mean
 from veil.metrics.expression import class_collapse, js_divergence, kl_divergence, top1_agreement
 from veil.metrics.realism import psnr, ssim
-from veil.protocol.measurement import People, estimate_number, estimate_rate
+from veil.protocol.measurement import People, Spread, estimate_number, estimate_rate
 from veil.protocol.rendering import net_outputs
 from veil.protocol.score import DetectionScore, Estimate, ExpressionScore, RealismScore
 
@@ -27,13 +27,13 @@ class Look(NamedTuple):
 
     Attributes:
         objectives: utility and realism.
-        left_out: (n,) their values without each person.
+        spreads: their values in other samples of the people.
         expression, realism: details.
         detection: None without a detector.
     """
 
     objectives: dict[str, Estimate]
-    left_out: dict[str, NDArray[np.float64]]
+    spreads: dict[str, Spread]
     expression: ExpressionScore
     realism: RealismScore
     detection: DetectionScore | None
@@ -77,14 +77,14 @@ class Appearance:
         """
         divergences, expression = self._expression(images, batch_size)
         similarities, realism = self._realism(images)
-        objectives, left_out = {}, {}
+        objectives, spreads = {}, {}
         for name, values, interval in (
             ("utility", 1.0 - divergences, estimate_rate),
             ("realism", similarities, estimate_number),
         ):
-            left_out[name] = bootstrap_mean(values, self._owners, self._people.without_one)[1:]
-            objectives[name] = interval(float(values.mean()), left_out[name])
-        return Look(objectives, left_out, expression, realism, self._detection(images))
+            spreads[name] = self._people.spread(bootstrap_mean(values, self._owners, self._people.samples))
+            objectives[name] = interval(float(values.mean()), spreads[name].left_out)
+        return Look(objectives, spreads, expression, realism, self._detection(images))
 
     def _expression(self, images: Bytes, batch_size: int) -> tuple[NDArray[np.float64], ExpressionScore]:
         clear = self._on_originals(

@@ -124,7 +124,10 @@ class Campaign:
             self._measure_one("+".join(self.recognizers), rung, fused, findings)
         for name in self.recognizers:
             target = next(job.setting.target for job in jobs if job.recognizer == name)
-            findings.readings[name] = read_recognizer(target, by_recognizer[name], self.suite.far)
+            try:
+                findings.readings[name] = read_recognizer(target, by_recognizer[name], self.people, self.suite.far)
+            except (ProtocolError, ValueError) as error:
+                findings.failures.append(f"recognizer {name!r}: {error}")
 
     def _measure_one(self, recognizer: str, rung: str, comparisons: Comparisons, findings: Findings) -> None:
         try:

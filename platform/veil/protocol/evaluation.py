@@ -30,7 +30,7 @@ from veil.protocol.guards import (
     check_subject_pool,
 )
 from veil.protocol.jobs import Runner, run_in_turn
-from veil.protocol.measurement import Leak, Measured, People, RocCurve, recovery_gap, worst_case
+from veil.protocol.measurement import Leak, Measured, People, RocCurve, Spread, recovery_gap, worst_case
 from veil.protocol.pairs import compare
 from veil.protocol.readings import mean_cosine
 from veil.protocol.rendering import render
@@ -54,8 +54,8 @@ class Evaluation(NamedTuple):
             split; (0, 3, 112, 112) where the anonymizer gave no images.
         curves: ROC by "recognizer/rung".
         cmc: (n,) share of probes whose person is among the k best, k = 1..n, by "recognizer/rung".
-        left_out: (n,) values of each objective without each of the people; those of two trials with the same data
-            and suite belong together, person by person, and give the interval of their difference.
+        spreads: each objective in other samples of the people; those of two trials with the same data and suite belong
+            together, sample by sample.
         reconstructions: float32 (N, 3, 112, 112) in [-1, 1], what attackers made of the anonymized faces, by
             "recognizer/rung".
     """
@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
     anonymized_target: Tensor
     curves: dict[str, RocCurve]
     cmc: dict[str, NDArray[np.float64]]
-    left_out: dict[str, NDArray[np.float64]]
+    spreads: dict[str, Spread]
     reconstructions: dict[str, Tensor]
 
 
@@ -212,14 +212,12 @@ class Judge:
             with clock.part("proxies"):
                 for name, net in self._proxies.items():
                     progress.proxy[name] = self._read_proxy(name, net, target, batch_size)
-            values, left_out = self._objectives(progress.findings.measured, progress.look)
+            values, spreads = self._objectives(progress.findings.measured, progress.look)
         except ProtocolError as error:
-            values, left_out = {"valid": False, "reason": str(error)}, {}
-        return self._evaluation(values, left_out, progress, clock.seconds | progress.findings.seconds)
+            values, spreads = {"valid": False, "reason": str(error)}, {}
+        return self._evaluation(values, spreads, progress, clock.seconds | progress.findings.seconds)
 
-    def _objectives(
-        self, measured: Sequence[Measured], look: Look
-    ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+    def _objectives(self, measured: Sequence[Measured], look: Look) -> tuple[dict[str, Any], dict[str, Spread]]:
         leak = self._worst_case(measured)
         several = len(self._campaign.recognizers) > 1
         strongest = f"{leak.strongest.recognizer}/{leak.strongest.name}" if several else leak.strongest.name
@@ -231,7 +229,7 @@ class Judge:
             "leak_floor_95": leak.floor_95,
             "recovery_gap": recovery_gap(measured),
         }
-        return values, {"leak": leak.left_out, **look.left_out}
+        return values, {"leak": leak.spread, **look.spreads}
 
     def _worst_case(self, measured: Sequence[Measured]) -> Leak:
         leak = worst_case(measured)
@@ -270,7 +268,7 @@ class Judge:
     def _evaluation(
         self,
         values: dict[str, Any],
-        left_out: dict[str, NDArray[np.float64]],
+        spreads: dict[str, Spread],
         progress: "_Progress",
         seconds: dict[str, float],
     ) -> Evaluation:
@@ -305,7 +303,7 @@ class Judge:
             anonymized_target=images_to_tensor(progress.anonymized),
             curves={name: item.curve for name, item in by_name.items()},
             cmc={name: item.cmc for name, item in by_name.items()},
-            left_out=left_out,
+            spreads=spreads,
             reconstructions={
                 name: images_to_tensor(images) for name, images in progress.findings.reconstructions.items()
             },

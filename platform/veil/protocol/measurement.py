@@ -13,9 +13,11 @@ from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, le
 from veil.metrics.identification import cmc
 from veil.metrics.intervals import jackknife_interval, paired_difference, rate_interval
 from veil.metrics.permutation import permute_labels, permuted_tar_at_far
+from veil.metrics.shift import bootstrap_similarity_shift, similarity_shift
+from veil.metrics.unlinkability import bootstrap_d_sys, d_sys, permuted_d_sys
 from veil.metrics.verification import auc, eer, roc, tar_at_far
 from veil.protocol.jobs import is_adaptive
-from veil.protocol.score import Estimate, RungScore
+from veil.protocol.score import Estimate, Linkability, RungScore
 
 Floats = NDArray[np.float64]
 
@@ -36,19 +38,31 @@ class RocCurve(NamedTuple):
     tar: Floats
 
 
+class Spread(NamedTuple):
+    """One quantity in other samples of the people, which are the same for all quantities.
+
+    Attributes:
+        left_out: (n,), without each person: gives intervals, and those of differences between trials.
+        replicates: (R,), in each bootstrap resample: gives statements over many trials at once, such as a frontier.
+    """
+
+    left_out: Floats
+    replicates: Floats
+
+
 class Measured(NamedTuple):
     """A rung with what joint statements over several rungs need.
 
     Attributes:
         score: the rung's score.
-        left_out: (n,), TAR without each person, in the same order of people for all rungs.
+        spread: TAR of other samples of the people.
         floor: (M,), TAR under each permutation of the labels; permutation m is the same for all rungs.
         curve: ROC for plotting.
         cmc: (n,), share of probes whose person is among the k best, for k = 1..n.
     """
 
     score: RungScore
-    left_out: Floats
+    spread: Spread
     floor: Floats
     curve: RocCurve
     cmc: Floats
@@ -58,8 +72,7 @@ class People:
     """The people under attack, with the resamples and permutations that all rungs share.
 
     Attributes:
-        multiplicities: (R, n), bootstrap resamples of the people.
-        without_one: (1 + n, n), weights of all people, then without each.
+        samples: (n + R, n), weights of the people: without each of them, then in each bootstrap resample.
 
     Args:
         identities: (N,), person of each image under attack.
@@ -75,8 +88,8 @@ class People:
         owner = np.empty(self._images.size, np.int64)
         owner[self._image(sources, identities)] = self.person(identities)
         self._owner = owner
-        self.multiplicities = draw_multiplicities(self._names.size, suite.bootstrap_replicates, suite.seed)
-        self.without_one = np.vstack([np.ones(self._names.size), leave_one_out(self._names.size)])
+        resamples = draw_multiplicities(self._names.size, suite.bootstrap_replicates, suite.seed)
+        self.samples = np.concatenate([leave_one_out(self._names.size), resamples])
         self._permuted = permute_labels(owner, suite.floor_permutations, suite.seed)
 
     def person(self, identities: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -88,6 +101,10 @@ class People:
 
     def _image(self, sources: NDArray[np.int64], identities: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.searchsorted(self._images, self._code(sources, identities))
+
+    def spread(self, values: Floats) -> Spread:
+        """Split values (n + R,) under the weights `samples`."""
+        return Spread(values[: self._names.size], values[self._names.size :])
 
     def measure(self, comparisons: Comparisons, rung: str, recognizer: str) -> Measured:
         """Score one rung; the comparisons have passed the guards.
@@ -101,14 +118,13 @@ class People:
                 f"attack {comparisons.name!r} compared {strangers.size} people who are not under attack"
             )
         far = self._suite.far
-        gallery, probe = self.person(comparisons.gallery_identities), self.person(comparisons.probe_identities)
-        gallery_images = self._image(comparisons.gallery_sources, comparisons.gallery_identities)
-        probe_images = self._image(comparisons.probe_sources, comparisons.probe_identities)
+        gallery, probe = self._persons(comparisons)
+        gallery_images, probe_images = self._image_pairs(comparisons)
         scores = comparisons.scores
         is_genuine = gallery == probe
         genuine, impostor = scores[is_genuine], scores[~is_genuine]
 
-        left_out = bootstrap_tar_at_far(scores, gallery, probe, self.without_one, far)[1:]
+        spread = self.spread(bootstrap_tar_at_far(scores, gallery, probe, self.samples, far))
         floor = permuted_tar_at_far(
             scores, gallery_images, probe_images, self._owner, self._permuted, comparisons.exchangeable, far
         )
@@ -117,7 +133,7 @@ class People:
             name=comparisons.name,
             rung=rung,
             recognizer=recognizer,
-            tar=estimate_rate(tar_at_far(genuine, impostor, far), left_out),
+            tar=estimate_rate(tar_at_far(genuine, impostor, far), spread.left_out),
             eer=eer(genuine, impostor),
             auc=auc(genuine, impostor),
             rank_1=float(ranks[0]),
@@ -130,7 +146,42 @@ class People:
             diagnostics=comparisons.diagnostics,
         )
         curve = roc(genuine, impostor)
-        return Measured(score, left_out, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
+        return Measured(score, spread, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
+
+    def linkability(self, comparisons: Comparisons) -> Linkability:
+        """How linkable two anonymized images of one person are, from the comparisons of a parrot attack."""
+        gallery, probe = self._persons(comparisons)
+        gallery_images, probe_images = self._image_pairs(comparisons)
+        genuine = gallery == probe
+        scores = comparisons.scores
+        left_out = bootstrap_d_sys(scores, gallery, probe, leave_one_out(self._names.size))
+        floor = permuted_d_sys(
+            scores, gallery_images, probe_images, self._owner, self._permuted, comparisons.exchangeable
+        )
+        return Linkability(
+            d_sys=estimate_rate(d_sys(scores[genuine], scores[~genuine]), left_out),
+            floor_95=float(np.nanquantile(floor, 0.95)),
+        )
+
+    def similarity_shift(self, control: Comparisons, naive: Comparisons) -> Estimate:
+        """How far anonymization moves the similarity of genuine pairs, from the control to the naive attack."""
+        owners = [self._persons(item) for item in (control, naive)]
+        genuine = [gallery == probe for gallery, probe in owners]
+        similarities = [item.scores[mask] for item, mask in zip((control, naive), genuine, strict=True)]
+        people = [gallery[mask] for (gallery, _), mask in zip(owners, genuine, strict=True)]
+        left_out = bootstrap_similarity_shift(
+            similarities[0], people[0], similarities[1], people[1], leave_one_out(self._names.size)
+        )
+        return estimate_number(similarity_shift(*similarities), left_out)
+
+    def _persons(self, comparisons: Comparisons) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.person(comparisons.gallery_identities), self.person(comparisons.probe_identities)
+
+    def _image_pairs(self, comparisons: Comparisons) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return (
+            self._image(comparisons.gallery_sources, comparisons.gallery_identities),
+            self._image(comparisons.probe_sources, comparisons.probe_identities),
+        )
 
 
 def _ranks(
@@ -187,13 +238,13 @@ class Leak(NamedTuple):
     Attributes:
         estimate: its TAR, with the interval of the maximum, which is chosen anew without each person.
         strongest: the rung.
-        left_out: (n,), the maximum without each person.
+        spread: the maximum in other samples of the people.
         floor_mean, floor_95: mean and 95th percentile of the maximum over rungs under permuted labels.
     """
 
     estimate: Estimate
     strongest: RungScore
-    left_out: Floats
+    spread: Spread
     floor_mean: float
     floor_95: float
 
@@ -207,12 +258,12 @@ def worst_case(measured: Sequence[Measured]) -> Leak | None:
     if not attacks:
         return None
     strongest = max(attacks, key=lambda item: item.score.tar.value).score
-    left_out = _largest(attacks)
+    spread = _largest(attacks)
     floor = np.fmax.reduce([item.floor for item in attacks])
     return Leak(
-        estimate=estimate_rate(strongest.tar.value, left_out),
+        estimate=estimate_rate(strongest.tar.value, spread.left_out),
         strongest=strongest,
-        left_out=left_out,
+        spread=spread,
         floor_mean=float(np.nanmean(floor)),
         floor_95=float(np.nanquantile(floor, 0.95)),
     )
@@ -228,10 +279,13 @@ def recovery_gap(measured: Sequence[Measured]) -> Estimate | None:
     if not fixed or not adaptive:
         return None
     values = [max(item.score.tar.value for item in kind) for kind in (adaptive, fixed)]
-    gap = paired_difference(values[0], _largest(adaptive), values[1], _largest(fixed))
+    gap = paired_difference(values[0], _largest(adaptive).left_out, values[1], _largest(fixed).left_out)
     return Estimate(value=gap.value, low=gap.low, high=gap.high)
 
 
-def _largest(measured: Sequence[Measured]) -> Floats:
-    # fmax ignores a rung that has no genuine pair without a person.
-    return np.fmax.reduce([item.left_out for item in measured])
+def _largest(measured: Sequence[Measured]) -> Spread:
+    # fmax ignores a rung that has no genuine pair in a sample.
+    left_out, replicates = (
+        np.fmax.reduce([getattr(item.spread, kind) for item in measured]) for kind in Spread._fields
+    )
+    return Spread(left_out, replicates)

@@ -7,7 +7,7 @@ from veil.errors import ConfigError
 from veil.objectives import OBJECTIVES
 from veil.registry import attackers
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever an objective, a rung or a guard changes meaning, so that old and new scores never mix."""
 
 
@@ -100,6 +100,18 @@ class ProxyReading(Settings):
     naive_tar: float
 
 
+class Linkability(Settings):
+    """Global linkability of two anonymized images of one person (Gomez-Barrero et al., 2018; ISO/IEC 30136).
+
+    Attributes:
+        d_sys: in [0, 1]; 0 is unlinkable. Small samples push it up, hence the floor.
+        floor_95: its 95th percentile when identity labels are dealt out at random.
+    """
+
+    d_sys: Estimate
+    floor_95: float
+
+
 class RecognizerReading(Settings):
     """What one scoring recognizer says beside its rungs.
 
@@ -107,10 +119,15 @@ class RecognizerReading(Settings):
         cosine: mean cosine between the clear and the anonymized image of the same source.
         deployed_tar: TAR of the naive attack at the threshold set on clear images. It says what a system in use would
             do, not what an attacker could: a shifted image evades it without hiding anybody. None without naive attack.
+        similarity_shift: mean way (1-Wasserstein distance) from the similarities of genuine pairs in the control to
+            those in the naive attack; None without naive attack.
+        linkability: of anonymized images by the parrot attack; None without it.
     """
 
     cosine: float
     deployed_tar: float | None = None
+    similarity_shift: Estimate | None = None
+    linkability: Linkability | None = None
 
 
 class DetectionScore(Settings):

@@ -129,9 +129,13 @@ def _save_artifacts(
     for name, images in evaluation.reconstructions.items():
         sheet = face_grid(faces, evaluation.anonymized_target, outcome.conditioning, images)
         sheet.save(folder / f"reconstructions-{name.replace('/', '-')}.png")
-    if evaluation.left_out:
-        arrays: dict[str, Any] = dict(evaluation.left_out)
-        np.savez_compressed(folder / "left_out.npz", **arrays)
+    if evaluation.spreads:
+        arrays: dict[str, Any] = {
+            f"{name}/{kind}": values
+            for name, spread in evaluation.spreads.items()
+            for kind, values in spread._asdict().items()
+        }
+        np.savez_compressed(folder / "spreads.npz", **arrays)
     if evaluation.curves:
         roc_figure(evaluation.curves, config.suite.far).savefig(folder / "roc.png", dpi=110)
         cmc_figure(evaluation.cmc).savefig(folder / "cmc.png", dpi=110)

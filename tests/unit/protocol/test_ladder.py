@@ -99,7 +99,7 @@ def test_reverse_equals_naive_in_verification_with_all_pairs(pseudonyms):
     naive, reverse = pseudonyms["naive"], pseudonyms["reverse"]
     assert naive.score.tar == reverse.score.tar
     assert naive.score.eer == reverse.score.eer
-    np.testing.assert_array_equal(naive.left_out, reverse.left_out)
+    np.testing.assert_array_equal(naive.spread.left_out, reverse.spread.left_out)
 
 
 def test_scores_of_a_rung_equal_the_metric_on_its_pairs():
@@ -118,15 +118,15 @@ def test_resamples_are_shared_between_rungs_and_between_trials(pseudonyms, const
     suite = quick_suite()
     one = people_of(simulated_setting(lambda clear, people: clear).target, suite)
     other = people_of(simulated_setting(lambda clear, people: clear @ rotation()).target, suite)
-    np.testing.assert_array_equal(one.multiplicities, other.multiplicities)
-    assert {item.left_out.size for item in [*pseudonyms.values(), *constant.values()]} == {10}
+    np.testing.assert_array_equal(one.samples, other.samples)
+    assert {item.spread.left_out.size for item in [*pseudonyms.values(), *constant.values()]} == {10}
 
 
 def test_the_interval_of_the_leak_is_that_of_the_maximum(pseudonyms):
     measured = [item for item in pseudonyms.values() if item.score.rung != "A0"]
     leak = worst_case(measured)
-    joint = np.max([item.left_out for item in measured], axis=0)
-    np.testing.assert_array_equal(leak.left_out, joint)
+    joint = np.max([item.spread.left_out for item in measured], axis=0)
+    np.testing.assert_array_equal(leak.spread.left_out, joint)
     assert (leak.estimate.low, leak.estimate.high) == rate_interval(leak.estimate.value, joint)
     assert leak.floor_95 >= max(item.score.floor_95 for item in measured) - 1e-12
     assert worst_case([pseudonyms["control"]]) is None
