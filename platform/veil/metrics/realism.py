@@ -87,67 +87,79 @@ def lpips(
     return torch.cat(parts).double().cpu().numpy()
 
 
-def kid(features: NDArray[np.floating], references: NDArray[np.floating]) -> float:
+def kid(features: NDArray[np.floating], references: NDArray[np.floating], identities: Ints | None = None) -> float:
     """Kernel inception distance: unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3.
+
+    Without identities all images must be independent. An anonymized image is not independent of its original, nor of
+    other images of that person: comparing those would make a KID of few images too low, and negative for an anonymizer
+    that changes nothing. With identities, only images of different people are compared.
 
     Args:
         features: (N, D) of anonymized images, N > 1.
         references: (M, D) of real images, M > 1.
+        identities: (N,), person of each image, where `references` are the originals in the same order, M = N.
 
     Returns:
         0 on average for equal distributions, and then often slightly negative.
 
     Raises:
-        ValueError: fewer than two images on a side, different D, or a feature that is not finite.
+        ValueError: fewer than two images on a side or two people, different D, or a feature that is not finite.
 
-    Source: Binkowski et al., "Demystifying MMD GANs" (ICLR, 2018).
+    Source: Binkowski et al., "Demystifying MMD GANs" (ICLR, 2018); for pairs, Gretton et al., "A kernel two-sample
+    test" (JMLR, 2012), equation 4.
 
-    >>> kid(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]]))
-    297.5
+    >>> x, y = np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])
+    >>> kid(x, y), kid(x, x)
+    (297.5, -3.5)
+    >>> kid(x, y, np.array([0, 1])), kid(x, x, np.array([0, 1]))
+    (316.0, 0.0)
     """
+    if identities is not None:
+        people, owners = np.unique(identities, return_inverse=True)
+        if people.size < 2:
+            raise ValueError(f"KID over people needs at least 2, found {people.size}")
+        return float(bootstrap_kid(features, references, owners, np.ones((1, people.size)))[0])
     x, y = _features(features, references)
-    within = [
-        (kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in (_cubic(x, x), _cubic(y, y))
-    ]
+    kernels = _cubic(x, x), _cubic(y, y)
+    within = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in kernels]
     return float(sum(within) - 2 * _cubic(x, y).mean())
 
 
 def bootstrap_kid(
     features: NDArray[np.floating], references: NDArray[np.floating], identities: Ints, multiplicities: Floats
 ) -> Floats:
-    """KID in each resample of the people; an image is never compared with itself or with a copy of itself.
-
-    Images of one person are alike, and a person drawn twice is compared with that person's own copies, so bootstrap
-    replicates lie above the estimate. Samples with one person left out have no copies and no such shift.
+    """KID over images of different people in each resample of the people.
 
     Args:
         features: (N, D) of anonymized images.
         references: (N, D) of the originals, in the same order.
         identities: (N,), person of each image, in 0..n-1.
-        multiplicities: (R, n), from `veil.metrics.bootstrap`.
+        multiplicities: (R, n), from `veil.metrics.bootstrap`; copies of one person are not compared either.
 
     Returns:
-        (R,); NaN in the resamples with a single image.
+        (R,); NaN in the resamples with a single person.
 
     >>> x, y = np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])
-    >>> bootstrap_kid(x, y, np.array([0, 1]), np.ones((1, 2)))
-    array([297.5])
+    >>> bootstrap_kid(x, y, np.array([0, 1]), np.array([[1.0, 1.0], [2.0, 0.0]]))
+    array([316.,  nan])
     """
     x, y = _features(features, references)
     if not len(x) == len(y) == len(identities):
-        raise ValueError(f"expected as many features as references and identities, found {len(x)}, {len(y)}")
+        raise ValueError(
+            f"expected one reference and one identity a feature, found {len(x)}, {len(y)} features and "
+            f"{len(identities)} identities"
+        )
     n = multiplicities.shape[1]
-    cells = (identities[:, None] * n + identities[None, :]).ravel()
-
-    def of_people(values: Floats) -> Floats:
-        people = np.bincount(cells, weights=values.ravel(), minlength=n * n).reshape(n, n)
-        return ((multiplicities @ people) * multiplicities).sum(axis=1)
-
-    others = 1.0 - np.eye(len(x))
-    pairs, all_pairs = of_people(others), of_people(np.ones_like(others))
+    # Pairs of images summed to pairs of people; the sum of h(i, j) of Gretton et al., and the number of its terms.
+    member = (identities[:, None] == np.arange(n)).astype(np.float64)
+    kernel = _cubic(x, x) + _cubic(y, y) - _cubic(x, y) - _cubic(y, x)
+    others = 1.0 - np.eye(n)
+    images = member.sum(axis=0)
+    sums, counts = member.T @ kernel @ member * others, np.outer(images, images) * others
     with np.errstate(invalid="ignore"):
-        within = (of_people(_cubic(x, x) * others) + of_people(_cubic(y, y) * others)) / pairs
-        return within - 2 * of_people(_cubic(x, y)) / all_pairs
+        return ((multiplicities @ sums) * multiplicities).sum(axis=1) / (
+            (multiplicities @ counts) * multiplicities
+        ).sum(axis=1)
 
 
 def fid(features: NDArray[np.floating], references: NDArray[np.floating], min_samples: int = 2048) -> float:

@@ -4,7 +4,8 @@ At a score s, D(s) = max(LR - 1, 0) / (LR + 1) with the likelihood ratio LR = p(
 D(s) = 1 where only mated scores occur; D_sys is its mean over mated scores, 0 where the two distributions are equal and
 1 where they do not overlap. Both densities are histograms over the common range of the scores. With few scores the
 histograms differ by chance, so the estimate is biased upwards, the more the more bins: read it against its floor under
-permuted labels.
+permuted labels. Simulated with 8 to 20 people of 10 images, intervals over people cover a D_sys from 0.28 on in 93 to
+97 % of the samples; near the floor (0.07 there) they lie above the truth.
 
 Source: Gomez-Barrero, Galbally, Rathgeb, Busch, "General framework to evaluate unlinkability in biometric template
 protection systems" (IEEE TIFS, 2018), with omega = 1, that is, equal priors. The published code integrates by the

@@ -98,6 +98,20 @@ def test_paired_difference_of_tars(n_people, tar):
     assert 0.92 <= coverage(n_people, interval_of, first - second) <= (0.98 if n_people < 20 else 0.995)
 
 
+@pytest.mark.parametrize("tar", [0.2, 0.5, 0.85])
+def test_worst_of_two_equal_rungs(tar):
+    """The leak is a maximum, which is taken anew without each person."""
+    truth = population_tar(NOISE[tar])[0]
+
+    def interval_of(rng):
+        # Equal noise for both, so that chance alone decides which of them is the worse.
+        embeddings = two_anonymizers(rng, 10, NOISE[tar])[0], two_anonymizers(rng, 10, NOISE[tar])[0]
+        values, left_out = zip(*map(tar_and_left_out, embeddings), strict=True)
+        return rate_interval(max(values), np.maximum(*left_out))
+
+    assert 0.92 <= coverage(10, interval_of, truth) <= 0.98
+
+
 @people_counts
 @pytest.mark.parametrize("mean", [0.5, 0.8, 0.92])
 def test_mean_of_values_per_image(n_people, mean):

@@ -73,23 +73,44 @@ def test_kid_is_zero_on_average_for_equal_distributions():
     assert min(values) < 0 < kid(rng.normal(size=(20, 4)), 2 + rng.normal(size=(20, 4)))
 
 
-def test_bootstrap_kid_is_the_kid_of_chosen_and_of_duplicated_people(features):
+def test_kid_over_people_is_zero_on_average_for_pairs_and_without_change():
+    """Images of a person are alike and an original resembles its anonymized version: no reason for a KID below 0."""
+    rng = np.random.default_rng(4)
+    identities = np.repeat(np.arange(6), 4)
+    values, naive = [], []
+    for _ in range(400):
+        person = rng.normal(size=(6, 4))[identities]
+        x, y = person + 0.5 * rng.normal(size=(2, 24, 4))
+        values.append(kid(x, y, identities))
+        naive.append(kid(x, y))
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(400)
+    assert np.mean(naive) < -0.1
+    assert kid(x, x, identities) == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="2, found 1"):
+        kid(x, x, np.zeros(24, int))
+
+
+def test_bootstrap_kid_compares_all_images_of_different_drawn_people(features):
     x, y, identities = features
-    left_out = bootstrap_kid(x, y, identities, leave_one_out(6))
-    expected = [kid(x[identities != person], y[identities != person]) for person in range(6)]
-    np.testing.assert_allclose(left_out, expected)
 
     def kernel(a, b):
-        return (a @ b.T / 8 + 1) ** 3
+        return (a @ b / 8 + 1) ** 3
 
-    multiplicities = draw_multiplicities(6, 5, seed=0)
-    for value, row in zip(bootstrap_kid(x, y, identities, multiplicities), multiplicities, strict=True):
+    multiplicities = np.concatenate([leave_one_out(6), draw_multiplicities(6, 4, seed=0)])
+    ours = bootstrap_kid(x, y, identities, multiplicities)
+    for value, row in zip(ours, multiplicities, strict=True):
         images = np.repeat(np.arange(30), row[identities].astype(int))
-        weights = row[identities]
-        outer = np.outer(weights, weights) * (1 - np.eye(30))
-        within = sum((outer * kernel(side, side)).sum() for side in (x, y)) / outer.sum()
-        cross = kernel(x[images], y[images]).mean()
-        assert value == pytest.approx(within - 2 * cross)
+        terms = [
+            kernel(x[i], x[j]) + kernel(y[i], y[j]) - kernel(x[i], y[j]) - kernel(x[j], y[i])
+            for i in images
+            for j in images
+            if identities[i] != identities[j]
+        ]
+        assert value == pytest.approx(np.mean(terms))
+    left = identities != 2
+    assert ours[2] == pytest.approx(kid(x[left], y[left], identities[left]))
+    with pytest.raises(ValueError, match="one identity"):
+        bootstrap_kid(x, y, identities[:-1], multiplicities)
 
 
 def test_fid_is_the_closed_form_and_agrees_with_sqrtm():
