@@ -92,7 +92,7 @@ class ReversalStrength(InformedStrength):
 
     attacker = "reversal"
     settings: ClassVar[Mapping[str, Setting]] = {
-        "images": Setting(2000, (250, 500, 1000, 4000)),
+        "images": Setting(1200, (150, 300, 600, 2400)),
         "images_per_identity": Setting(None, (2, 5)),
         "width": Setting(16, (8, 24)),
     }

@@ -19,9 +19,9 @@ def section(title: str) -> str:
     return PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def rows(table: str) -> list[list[str]]:
-    """Cells of a Markdown table without its heading."""
-    lines = [line for line in table.splitlines() if line.startswith("|")]
+def rows(text: str) -> list[list[str]]:
+    """Cells of the first Markdown table of a text, without its heading."""
+    lines = ("|" + text.partition("\n|")[2]).partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
