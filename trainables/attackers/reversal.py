@@ -32,12 +32,12 @@ class ReversalConfig(Settings):
     images_per_identity: int | None = Field(
         None, ge=1, description="pairs of each of the attacker's own people; None takes all"
     )
-    images: int = Field(2000, ge=1, description="length of the training, in images seen")
+    images: int = Field(1200, ge=1, description="length of the training, in images seen")
     batch_size: int = Field(8, ge=1)
     width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
     learning_rate: float = Field(1e-3, gt=0)
     identity_weight: float = Field(0.1, ge=0, description="weight of the identity term beside the L1 term")
-    identity_share: float = Field(0.4, ge=0, le=1, description="last part of the training that has the identity term")
+    identity_share: float = Field(0.5, ge=0, le=1, description="last part of the training that has the identity term")
     fused_images: int = Field(3, ge=2, description="images of a person in a fused template")
 
 

@@ -1,16 +1,14 @@
 """The reversal attacker: what its inverter must undo, what it cannot, and how it fails."""
 
 import copy
-import multiprocessing
-import socket
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from attack_sets import PatternRecognizer, pattern_faces, simulated_setting
+from gloo_workers import run_workers
 from safetensors.torch import load_file
 
 from trainables.attackers.inversion import FacePairs, InversionPlan, Inverter, measure_fit, train_inverter
@@ -244,13 +242,6 @@ def test_training_lowers_the_error_and_follows_its_plan_of_images(tmp_path):
     assert errors[1] < 0.7 * errors[0]
 
 
-def run_worker(rank, port, train):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    train(Runtime(rank, 2))
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_workers_train_the_net_of_one(tmp_path):
     task = partial(
@@ -262,19 +253,7 @@ def test_two_workers_train_the_net_of_one(tmp_path):
     )
     task(Runtime(), weights=tmp_path / "one.safetensors")
     task(Runtime(), plan=replace(task.keywords["plan"], seed=1), weights=tmp_path / "other.safetensors")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=run_worker, args=(rank, port, partial(task, weights=tmp_path / "two.safetensors")))
-        for rank in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+    assert run_workers(2, partial(task, weights=tmp_path / "two.safetensors")) == [0, 0]
     one, two, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("one", "two", "other"))
     assert max(float((two[name] - values).abs().max()) for name, values in one.items()) < 1e-5
     assert max(float((other[name] - values).abs().max()) for name, values in one.items()) > 1e-2, "nothing is proved"
