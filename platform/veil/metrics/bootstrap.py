@@ -14,7 +14,6 @@ Source: Bolle, Ratha, Pankanti, "Error analysis of pattern recognition systems: 
 import numpy as np
 from numpy.typing import NDArray
 
-from veil.metrics.intervals import percentile_interval as percentile_interval
 from veil.metrics.resampling import Floats, Ints, tar_replicates
 
 
