@@ -136,8 +136,9 @@ class SuiteConfig(Settings):
         far: false accept rate at which TAR is read.
         min_false_accepts: expected impostor pairs above the threshold below which a FAR is refused.
         min_control_tar: control TAR below which the whole score is invalid.
-        bootstrap_replicates: resamples of the identities for the 95 % intervals.
+        bootstrap_replicates: resamples of the identities, for statements over many trials at once.
         floor_permutations: label permutations for the chance floor.
+        features: registered feature net whose features the kernel inception distance compares.
         seed: seed of adaptive attackers, resamples and permutations.
         strength: settings of adaptive attackers by attacker name.
     """
@@ -148,6 +149,7 @@ class SuiteConfig(Settings):
     min_control_tar: float = Field(0.95, ge=0, le=1)
     bootstrap_replicates: int = Field(1000, ge=100)
     floor_permutations: int = Field(200, ge=20)
+    features: str = "alexnet"
     seed: int = 0
     strength: dict[str, dict[str, Any]] = {}
 

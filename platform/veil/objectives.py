@@ -40,7 +40,7 @@ OBJECTIVES = {
     for objective in (
         Objective("leak", "minimize", "worst-case TAR at the suite's FAR", (0.0, 1.0), 1.0),
         Objective("utility", "maximize", "1 - Jensen-Shannon divergence (bits)", (0.0, 1.0), 0.0),
-        Objective("realism", "maximize", "structural similarity", (-1.0, 1.0), -1.0),
+        Objective("realism", "minimize", "kernel inception distance", (0.0, 10.0), 10.0),
     )
 }
 

@@ -72,6 +72,18 @@ class PatternRecognizer(nn.Module):
         return nn.functional.normalize(coarse - coarse.mean(dim=1, keepdim=True) + tilt, dim=1)
 
 
+class CoarseFeatures(nn.Module):
+    """Mean colours of a coarse grid, as features for a kernel distance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "coarse_features"
+        self.asset_sha256 = "f" * 64
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+
 class StripeExpression(nn.Module):
     """Reads an expression from the brightness of seven stripes in the lowest rows."""
 

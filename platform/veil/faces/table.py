@@ -214,6 +214,11 @@ class FaceTable:
         return column.to_pylist()
 
     @cached_property
+    def expression_labels(self) -> list[str | None]:
+        """N expressions, each one of `veil.interfaces.EXPRESSIONS`, or None where a face is not labelled."""
+        return self._usable["expression_label"].to_pylist()
+
+    @cached_property
     def identity_indices(self) -> np.ndarray:
         """int64 (N,), index of the person among all people of the whole table, in the order of their names."""
         index = {name: number for number, name in enumerate(self._vocabularies[0])}

@@ -92,6 +92,8 @@ class Judge:
         cache: folder for what is computed once (outputs on clear images, blackout calibration).
         proxies: recognizers from inside the loss, by name; they are read, and never count.
         detector: finds faces in anonymized crops; None measures no detection rate.
+        features: frozen net whose features judge realism; None measures no realism.
+        perceptual: frozen perceptual distance; None measures none.
         device: where nets and anonymizer run.
         run_attacks: runs the attacks of a score, here one after another or elsewhere side by side.
 
@@ -111,6 +113,8 @@ class Judge:
         cache: Path,
         proxies: Mapping[str, nn.Module] | None = None,
         detector: Detector | None = None,
+        features: nn.Module | None = None,
+        perceptual: nn.Module | None = None,
         device: str | torch.device = "cpu",
         run_attacks: Runner = run_in_turn,
     ) -> None:
@@ -135,14 +139,16 @@ class Judge:
             {f"recognizer/{name}": sha for name, sha in shas.items()}
             | {f"proxy/{name}": sha for name, sha in proxy_shas.items()}
             | {f"evaluator/{evaluator_name}": weights_of(evaluator)}
+            | {f"realism/{net.name}": weights_of(net) for net in (features, perceptual) if net is not None}
         )
-        for net in (*recognizers.values(), *self._proxies.values(), evaluator):
+        judges = [net for net in (evaluator, features, perceptual) if net is not None]
+        for net in (*recognizers.values(), *self._proxies.values(), *judges):
             net.to(device)
         people = People(self._target.identity_indices, self._target.source_indices, suite)
         self._campaign = Campaign(
             suite, dict(recognizers), self._target, self._owned, people, cache, device, run_attacks
         )
-        self._appearance = Appearance(self._target, people, evaluator, detector, cache, device)
+        self._appearance = Appearance(self._target, people, evaluator, detector, features, perceptual, cache, device)
         self._calibration: Calibration | None = None
 
     def score(self, anonymizer: Anonymizer, batch_size: int = 16, launcher: Launcher | None = None) -> Evaluation:

@@ -6,6 +6,7 @@ from typing import Literal
 from veil.config import StudyConfig
 from veil.expression import load_expression_net
 from veil.faces.table import FaceTable
+from veil.features import load_feature_net, load_perceptual_distance
 from veil.protocol.evaluation import Judge
 from veil.protocol.jobs import Runner, run_in_turn
 from veil.protocol.score import suite_hash
@@ -56,6 +57,8 @@ def open_judge(
         cache=cache,
         proxies={name: load_recognizer(name) for name in config.roles.proxies},
         detector=detectors.get(config.data.detector)(),
+        features=load_feature_net(config.suite.features),
+        perceptual=load_perceptual_distance(),
         device=device,
         run_attacks=run_attacks,
     )

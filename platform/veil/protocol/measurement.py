@@ -10,7 +10,7 @@ from veil.config import SuiteConfig
 from veil.errors import ProtocolError
 from veil.interfaces import Comparisons
 from veil.metrics.bootstrap import bootstrap_tar_at_far, draw_multiplicities, leave_one_out
-from veil.metrics.identification import cmc
+from veil.metrics.identification import cmc, rank_k_by_gallery_size
 from veil.metrics.intervals import jackknife_interval, paired_difference, rate_interval
 from veil.metrics.permutation import permute_labels, permuted_tar_at_far
 from veil.metrics.shift import bootstrap_similarity_shift, similarity_shift
@@ -128,7 +128,9 @@ class People:
         floor = permuted_tar_at_far(
             scores, gallery_images, probe_images, self._owner, self._permuted, comparisons.exchangeable, far
         )
-        ranks = _ranks(comparisons, gallery, probe, gallery_images, probe_images)
+        searches = _searches(comparisons, gallery, probe, gallery_images, probe_images)
+        ranks = cmc(*searches)
+        sizes = gallery_sizes(ranks.size)
         score = RungScore(
             name=comparisons.name,
             rung=rung,
@@ -138,6 +140,9 @@ class People:
             auc=auc(genuine, impostor),
             rank_1=float(ranks[0]),
             rank_5=float(ranks[min(4, ranks.size - 1)]),
+            rank_1_by_gallery=dict(
+                zip(sizes.tolist(), rank_k_by_gallery_size(*searches, sizes, k=1).tolist(), strict=True)
+            ),
             n_identities=int(np.unique(np.concatenate([gallery, probe])).size),
             n_genuine=int(genuine.size),
             n_impostor=int(impostor.size),
@@ -184,22 +189,40 @@ class People:
         )
 
 
-def _ranks(
+class _Searches(NamedTuple):
+    """Pairs (P,) as searches of probes in a gallery."""
+
+    scores: Floats
+    gallery: NDArray[np.int64]
+    probe_images: NDArray[np.int64]
+    probe: NDArray[np.int64]
+
+
+def _searches(
     comparisons: Comparisons,
     gallery: NDArray[np.int64],
     probe: NDArray[np.int64],
     gallery_images: NDArray[np.int64],
     probe_images: NDArray[np.int64],
-) -> Floats:
+) -> _Searches:
     if comparisons.exchangeable != "both":
-        return cmc(comparisons.scores, gallery, probe_images, probe)
+        return _Searches(comparisons.scores, gallery, probe_images, probe)
     # One set against itself lists each pair once; either image can be the probe.
-    return cmc(
+    return _Searches(
         np.concatenate([comparisons.scores, comparisons.scores]),
         np.concatenate([gallery, probe]),
         np.concatenate([probe_images, gallery_images]),
         np.concatenate([probe, gallery]),
     )
+
+
+def gallery_sizes(people: int) -> NDArray[np.int64]:
+    """Numbers of people at which identification is reported.
+
+    >>> gallery_sizes(10).tolist()
+    [2, 4, 8, 10]
+    """
+    return np.unique(np.append(2 ** np.arange(1, int(np.log2(max(people, 2))) + 1), people))
 
 
 def estimate_rate(value: float, left_out: Floats) -> Estimate:

@@ -36,6 +36,7 @@ class RungScore(Settings):
         eer: equal error rate.
         auc: area under the ROC.
         rank_1, rank_5: share of probes whose person is among the best 1 or 5 of the gallery; ties broken at random.
+        rank_1_by_gallery: expected rank-1 rate by the number of people in the gallery, at powers of 2 and at all.
         n_identities: people.
         n_genuine, n_impostor: scored pairs.
         floor_mean, floor_95: mean and 95th percentile of TAR when identity labels are dealt out at random.
@@ -50,12 +51,38 @@ class RungScore(Settings):
     auc: float
     rank_1: float
     rank_5: float
+    rank_1_by_gallery: dict[int, float] = {}
     n_identities: int
     n_genuine: int
     n_impostor: int
     floor_mean: float
     floor_95: float
     diagnostics: dict[str, float] = {}
+
+
+class LabelledExpression(Settings):
+    """How well the evaluator reads labelled expressions.
+
+    Attributes:
+        n_images: labelled images.
+        accuracy_clear, accuracy: of the top-1 decision on originals and on anonymized images.
+        accuracy_retention: their ratio.
+        macro_f1_clear, macro_f1: F1 averaged over classes.
+        macro_f1_retention: their ratio.
+        cross_entropy: mean, in nats, on anonymized images.
+        ece_clear, ece: expected calibration error of the evaluator.
+    """
+
+    n_images: int
+    accuracy_clear: float
+    accuracy: float
+    accuracy_retention: float
+    macro_f1_clear: float
+    macro_f1: float
+    macro_f1_retention: float
+    cross_entropy: float
+    ece_clear: float
+    ece: float
 
 
 class ExpressionScore(Settings):
@@ -67,6 +94,7 @@ class ExpressionScore(Settings):
         top1_agreement: share of images whose most probable expression is unchanged.
         largest_class_share: share of the expression predicted most often on anonymized images.
         collapsed: whether one expression stands for everything although the originals show several.
+        labelled: against labels; None where the dataset has none, or the evaluator reads none of them.
     """
 
     js: float
@@ -74,18 +102,27 @@ class ExpressionScore(Settings):
     top1_agreement: float
     largest_class_share: float
     collapsed: bool
+    labelled: LabelledExpression | None = None
 
 
 class RealismScore(Settings):
-    """Likeness of pixels to the original.
+    """How much the published images look like photographs of faces, and like the originals.
 
     Attributes:
-        ssim: mean structural similarity, in [-1, 1].
+        kid: kernel inception distance to the originals, over images of different people; None without a feature net.
+        fid: Frechet inception distance by the same features; None below its sample floor.
+        lpips: mean learned perceptual distance to the original; None without its net.
+        ssim: mean structural similarity to the original, in [-1, 1].
         psnr: decibels; None where the images are equal.
+        missing: why a value is None.
     """
 
+    kid: Estimate | None = None
+    fid: float | None = None
+    lpips: float | None = None
     ssim: float
     psnr: float | None
+    missing: dict[str, str] = {}
 
 
 class ProxyReading(Settings):

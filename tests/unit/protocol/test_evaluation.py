@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
-from attack_sets import PatternRecognizer, StripeExpression, pattern_faces, quick_suite
+from attack_sets import CoarseFeatures, PatternRecognizer, StripeExpression, pattern_faces, quick_suite
 from torch import nn
 
 from veil.errors import ConfigError, ProtocolError
 from veil.interfaces import AttackFailedError, SubjectPool
+from veil.protocol.appearance import score_labels
 from veil.protocol.evaluation import Judge, evaluate
 from veil.registry import attackers
 
@@ -22,7 +24,17 @@ def make_judge(folder, faces=None, recognizer=None, proxies=None, **suite):
         target_split="search",
         cache=folder,
         proxies=proxies,
+        features=CoarseFeatures(),
+        perceptual=Difference(),
     )
+
+
+class Difference(nn.Module):
+    name = "difference"
+    asset_sha256 = "d" * 64
+
+    def forward(self, images, references):
+        return (images - references).abs().mean(dim=(1, 2, 3))
 
 
 def nothing(faces):
@@ -62,7 +74,9 @@ def test_doing_nothing_leaks_everything_and_keeps_everything(evaluations):
     assert score.valid and score.reason is None
     assert score.objectives["leak"].value > 0.95
     assert score.objectives["utility"].value == pytest.approx(1.0)
-    assert score.objectives["realism"].value == pytest.approx(1.0, abs=1e-3)
+    assert score.objectives["realism"].value == pytest.approx(0.0, abs=1e-9)
+    assert score.realism.ssim == pytest.approx(1.0, abs=1e-3) and score.realism.lpips < 1e-6
+    assert score.realism.fid is None and "2048" in score.realism.missing["fid"]
     assert score.expression.top1_agreement == 1.0 and score.realism.psnr is None
     assert score.recognizers["pattern"].cosine == pytest.approx(1.0)
     assert score.proxy["coarse"].cosine == pytest.approx(1.0) and score.proxy["coarse"].naive_tar > 0.9
@@ -96,7 +110,13 @@ def test_the_card_says_what_it_rests_on(judge, evaluations):
     assert all(len(curve.far) == len(curve.tar) == 200 for curve in evaluation.curves.values())
     assert evaluation.anonymized_target.shape == (100, 3, 112, 112)
     assert score.suite_hash == judge.suite_hash and score.n_images == 100 and score.target_split == "search"
-    assert set(score.models) == {"recognizer/pattern", "proxy/coarse", "evaluator/stripes"}
+    assert set(score.models) == {
+        "recognizer/pattern",
+        "proxy/coarse",
+        "evaluator/stripes",
+        "realism/coarse_features",
+        "realism/difference",
+    }
     assert {"anonymize", "embed", "attack/informed", "measure", "appearance"} <= set(score.seconds)
     assert type(score).model_validate_json(score.model_dump_json()) == score
 
@@ -111,7 +131,8 @@ def test_scores_are_reproducible_and_do_not_depend_on_the_batch_size(judge, eval
 def test_calibration_and_clear_outputs_are_computed_once(cache, evaluations):
     files = sorted(path.name for path in cache.iterdir())
     assert sum(name.startswith("blackout-search-") for name in files) == 1
-    assert sum(name.startswith("outputs-") for name in files) == 4  # recognizer on two splits, evaluator, proxy
+    # Recognizer on two splits, evaluator, features, proxy.
+    assert sum(name.startswith("outputs-") for name in files) == 5
 
     class Forbidden(PatternRecognizer):
         def forward(self, images):
@@ -232,3 +253,14 @@ def test_identification_curves_end_at_one_and_agree_with_the_ranks(evaluations):
         assert curve[-1] == pytest.approx(1.0) and curve[0] == rung.rank_1 and len(curve) == 10
     assert set(evaluation.spreads) == {"leak", "utility", "realism"}
     assert {(item.left_out.shape, item.replicates.shape) for item in evaluation.spreads.values()} == {((10,), (200,))}
+
+
+def test_labels_are_compared_where_there_are_any(tmp_path, evaluations):
+    assert evaluations["nothing"].score.expression.labelled is None
+    posteriors = np.eye(7)[[0, 0, 3, 6]] * 0.9 + 0.1 / 7
+    worse = np.eye(7)[[0, 3, 3, 6]] * 0.9 + 0.1 / 7
+    found = score_labels(posteriors, worse, ["angry", "angry", "happy", None])
+    assert (found.n_images, found.accuracy_clear, found.accuracy) == (3, 1.0, pytest.approx(2 / 3))
+    assert found.accuracy_retention == pytest.approx(2 / 3) and found.macro_f1_retention < 1
+    assert found.ece_clear == pytest.approx(1 - (0.9 + 0.1 / 7))
+    assert score_labels(posteriors, worse, ["sad", "sad", None, None]) is None, "nothing is left to lose"
