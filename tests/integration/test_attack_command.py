@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import mlflow
 import numpy as np
 import pytest
 from orl_crops import require_assets
@@ -166,7 +167,9 @@ def write_trial(root: Path) -> tuple[StudyConfig, Manifest, TrialRecord]:
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_a_trial_and_the_model_registered_from_it_score_the_same(tmp_path: Path) -> None:
+def test_a_trial_and_the_model_registered_from_it_score_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_assets("orl_faces", "yunet", "sface", "mobilefacenet_tflite", "face_api_expression_bin")
     config, manifest, record = write_trial(tmp_path)
     folder = StudyFolder(config.folder)
@@ -176,6 +179,10 @@ def test_a_trial_and_the_model_registered_from_it_score_the_same(tmp_path: Path)
     register_operating_point(
         tracker.uri, tracker.trial_run_id(4), ModelName("faces", "good"), folder.trial(4), record, record.score, config
     )
+    # As in a process of its own: the registry is the study's, not whatever was used last or lies in this folder.
+    mlflow.set_tracking_uri("")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     scores = []
     for model in (folder.trial(4), "models:/faces@good"):
         result = attack(model, *QUICK, "--set", f"root={tmp_path}", "--json", tmp_path / "card.json")
@@ -184,6 +191,7 @@ def test_a_trial_and_the_model_registered_from_it_score_the_same(tmp_path: Path)
         scores.append(score_of(tmp_path / "card.json"))
     assert scores[0].rungs == scores[1].rungs and scores[0].objectives == scores[1].objectives
     assert set(scores[0].proxy) == {"mobilefacenet"}, "what was inside the loss is read, and attacks nothing"
+    assert not list((tmp_path / "elsewhere").iterdir()), "no other database is made"
     missing = refused("models:/nobody@good", "--set", f"root={tmp_path}")
     assert isinstance(missing, TrackingError) and "models:/nobody@good" in str(missing)
 

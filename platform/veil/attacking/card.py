@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from veil.objectives import OBJECTIVES
 from veil.protocol.score import Estimate, RungScore, TrialScore
 
 CONTROL, NAIVE = "A0", "A1"
@@ -100,6 +101,9 @@ def verdict(score: TrialScore, far: float) -> str:
     return " ".join(sentences)
 
 
+_BETTER = {"minimize": "lower", "maximize": "higher"}
+
+
 def objective_lines(score: TrialScore) -> list[str]:
     """The other objectives of a valid score, one line each."""
     lines = []
@@ -108,8 +112,11 @@ def objective_lines(score: TrialScore) -> list[str]:
             f"recovery gap {interval(score.recovery_gap)}: what attackers that learn from anonymized images find "
             "beyond those that do not"
         )
-    lines.append(f"utility {interval(score.objectives['utility'])}: how much of the facial expression survives")
-    lines.append(f"realism {interval(score.objectives['realism'])}: structural similarity to the originals")
+    lines += [
+        f"{name} {interval(value)}: {OBJECTIVES[name].unit}, {_BETTER[OBJECTIVES[name].direction]} is better"
+        for name, value in score.objectives.items()
+        if name != "leak"
+    ]
     lines += [
         f"{name}, inside the loss, matches {percent(reading.naive_tar)} by the naive look-up: it judges its own work "
         "and is not counted"

@@ -21,6 +21,7 @@ from veil.errors import ConfigError
 from veil.expression import load_expression_net
 from veil.faces.prepare import Progress as Counted
 from veil.faces.table import tensor_to_images
+from veil.features import load_feature_net, load_perceptual_distance
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.jobs import AttackJob, AttackResult
 from veil.protocol.pictures import roc_figure
@@ -145,16 +146,18 @@ def open_attack_judge(
         ProtocolError: a recognizer asked for was inside the loss.
         AssetError: a model's weights cannot be had.
     """
-    roles = source.config.roles
+    roles, suite = source.config.roles, chosen_suite(source.config.suite, plan.attackers)
     names = plan.recognizers or tuple(dict.fromkeys((*roles.search, *roles.report)))
     return Judge(
-        suite=chosen_suite(source.config.suite, plan.attackers),
+        suite=suite,
         recognizers={name: load_recognizer(name) for name in names},
         evaluator=load_expression_net(roles.evaluator),
         faces=source.faces,
         target_split="search",
         cache=cache_folder() / "attacks",
         proxies={name: load_recognizer(name) for name in source.proxies},
+        features=load_feature_net(suite.features),
+        perceptual=load_perceptual_distance(),
         detector=detectors.get(source.config.data.detector)(),
         run_attacks=run_attacks,
     )

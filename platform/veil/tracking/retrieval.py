@@ -34,7 +34,8 @@ def fetch_operating_point(uri: str, address: str, folder: Path) -> OperatingPoin
         TrackingError: the registry cannot be read, has no such model, or the model is not Veil's.
     """
     try:
-        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder), tracking_uri=uri))
+        mlflow.set_tracking_uri(uri)
+        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder)))
         metadata = Model.load(path).metadata or {}
     except (MlflowException, OSError) as error:
         raise TrackingError(f"cannot fetch {address} from {uri}: {error}") from error
