@@ -4,12 +4,11 @@ The people are the sample: their images and pairs move together, so every interv
 spread are taken: replicates of the bootstrap over people, and the values with one person left out (the delete-one
 jackknife, which needs n evaluations instead of thousands and no random numbers).
 
-Which interval holds was measured by simulation, with 8, 10 and 20 people of 10 images and a TAR at a FAR whose threshold
-comes from the same people. At a TAR of 0.85 the percentile interval covers only 83, 90 and 94 %, the expanded one 89,
-94 and 96 %. The score interval with an effective number of people covers 93 to 97 % at TARs of 0.2, 0.5 and 0.85 and is
-the one to report for rates; paired differences cover 95 to 99 %. No interval sees people who are not in the sample:
-where rare people decide (half of all accepted pairs are those of one person in twenty), all of these cover less often
-than they say.
+Which interval holds was measured by simulation, with 8, 10 and 20 people of 10 images and a TAR at a FAR of 1 % whose
+threshold comes from the same people. At a TAR of 0.85 the percentile interval covers only 83, 90 and 94 %, the
+expanded one 89, 94 and 96 %. The score interval with an effective number of people covers 93 to 97 % at TARs of 0.2,
+0.5 and 0.85 and is the one to report for rates; paired differences cover 95 to 99 %. No interval sees people who are
+not in the sample: where a few people in many decide, all of these cover less often than they say.
 """
 
 from typing import NamedTuple
