@@ -23,6 +23,8 @@ EXTRA_HEADINGS = {
     "reverse": "A2\nreverse",
     "parrot": "A3\nparrot",
     "informed": "A4\ninformed",
+    "finetuned": "A5\ntuned",
+    "reversal": "A6\nreversal",
 }
 """Extras with a column of their own, in order; the first ones survive longest where the terminal is narrow."""
 

@@ -151,6 +151,21 @@ class Judge:
         self._appearance = Appearance(self._target, people, evaluator, detector, features, perceptual, cache, device)
         self._calibration: Calibration | None = None
 
+    def calibrate(self, batch_size: int = 16) -> Calibration:
+        """What images without content leak under this suite; computed once and kept in the cache.
+
+        Raises:
+            ProtocolError: an attack could not be carried out even on them.
+        """
+        if self._calibration is None:
+            path = self._cache / f"blackout-{self._target_split}-{self.suite_hash}-{self._data_hash}.json"
+            if not path.exists():
+                calibration = self._attack_blackout(batch_size)
+                with replace_when_complete(path) as temporary:
+                    temporary.write_text(calibration.model_dump_json(indent=2), encoding="utf-8")
+            self._calibration = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+        return self._calibration
+
     def score(self, anonymizer: Anonymizer, batch_size: int = 16, launcher: Launcher | None = None) -> Evaluation:
         """Anonymize, attack, and score.
 
@@ -204,7 +219,7 @@ class Judge:
         progress = _Progress()
         try:
             with clock.part("calibrate"):
-                calibration = self._calibrate(batch_size)
+                calibration = self.calibrate(batch_size)
             check_blackout(calibration.leak, calibration.floor_95, self.suite.far)
             with clock.part("anonymize"):
                 target, owned = publish()
@@ -251,17 +266,6 @@ class Judge:
             cosine=mean_cosine(people.clear, people.anonymized),
             naive_tar=tar_at_far(naive.scores[genuine], naive.scores[~genuine], self.suite.far),
         )
-
-    def _calibrate(self, batch_size: int) -> Calibration:
-        if self._calibration is None:
-            key = f"blackout-{self._target_split}-{self.suite_hash}-{self._data_hash}.json"
-            path = self._cache / key
-            if not path.exists():
-                calibration = self._attack_blackout(batch_size)
-                with replace_when_complete(path) as temporary:
-                    temporary.write_text(calibration.model_dump_json(indent=2), encoding="utf-8")
-            self._calibration = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
-        return self._calibration
 
     def _attack_blackout(self, batch_size: int) -> Calibration:
         target, owned = (render(_blackout, part, batch_size, self._device) for part in (self._target, self._owned))

@@ -138,7 +138,7 @@ def test_calibration_and_clear_outputs_are_computed_once(cache, evaluations):
         def forward(self, images):
             raise AssertionError("clear images are embedded again")
 
-    make_judge(cache, recognizer=Forbidden())._calibrate(16)
+    make_judge(cache, recognizer=Forbidden()).calibrate(16)
 
 
 def test_an_anonymizer_that_fails_is_invalid_with_a_reason_and_without_a_number(judge):
@@ -180,7 +180,7 @@ def test_an_attacker_that_cannot_learn_is_not_privacy(tmp_path):
 
 def test_a_blackout_above_the_floor_makes_every_score_invalid(tmp_path):
     judge = make_judge(tmp_path, attackers=("control", "naive", "parrot"), strength={})
-    judge._calibrate(16)
+    judge.calibrate(16)
     [path] = tmp_path.glob("blackout-*.json")
     values = json.loads(path.read_text())
     values["leak"] = {"value": 0.4, "low": 0.3, "high": 0.5}
