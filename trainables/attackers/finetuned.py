@@ -36,7 +36,7 @@ class FineTunedConfig(Settings):
     clear_images_per_identity: int = Field(2, ge=1, description="clear ones among the training images of each person")
     epochs: float = Field(6.0, gt=0, description="times each training image is seen")
     batch_size: int = Field(16, ge=1, description="of all workers together")
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0)
     identity_weight: float = Field(0.1, ge=0, description="weight of the softmax over people beside the alignment")
     scale: float = Field(16.0, gt=0, description="inverse temperature of that softmax")
     margin: float = Field(0.2, ge=0, lt=1.57, description="its additive angular margin in radians")
@@ -70,8 +70,8 @@ class FineTuned:
     of clear images stays with the frozen recognizer, which has seen more people than any attacker's own.
 
     Each seed attacks by itself ("seed0/naive": clear gallery, anonymized probe; "seed0/parrot": both anonymized). In
-    the fused attack all copies and the frozen recognizer look at several images of a person ("fused/naive",
-    "fused/parrot").
+    the fused attack all copies look at several images of a person ("fused/naive", "fused/parrot"). So does, untrained,
+    the frozen recognizer ("frozen/naive", "frozen/parrot"): a few people can spoil what millions taught.
     """
 
     rung: ClassVar[str] = "A5"
@@ -92,14 +92,15 @@ class FineTuned:
         recognizer = _trainable(setting)
         owned, target = held_images(setting, self.config.images_per_identity), setting.target
         orientation = find_orientation(owned.anonymized_images, owned.clear_images)
+        upright, probes = orientation.apply(owned.anonymized_images), orientation.apply(target.anonymized_images)
         centre = owned.clear.mean(axis=0)
-        faces = self._training_faces(owned, orientation.apply(owned.anonymized_images), centre)
-        probes, clear = orientation.apply(target.anonymized_images), unit(target.clear - centre)
+        clear = unit(target.clear - centre)
 
         comparisons: list[Comparisons] = []
-        readings = [unit(net_outputs(recognizer, probes, self.config.batch_size, setting.device) - centre)]
+        readings: list[NDArray[np.float64]] = []
+        faces = self._training_faces(owned, upright, centre)
         for index, tuned in enumerate(self._tune(setting, recognizer, centre, faces)):
-            diagnostics = self._examine(tuned, faces, len(owned.identities), setting)
+            diagnostics = self._examine(tuned, faces, len(upright), setting)
             anonymized = self._embed(tuned, probes, setting)
             name = f"finetuned/seed{index}"
             comparisons += [
@@ -109,12 +110,16 @@ class FineTuned:
             readings.append(unit(anonymized))
 
         # The cosine of concatenated unit vectors is the mean of their cosines.
-        gallery, probe = np.concatenate([clear] * len(readings), axis=1), np.concatenate(readings, axis=1)
-        fused, seed = self.config.fused_images, setting.seed
+        gallery, tuned_probe = np.concatenate([clear] * len(readings), axis=1), np.concatenate(readings, axis=1)
+        frozen_centre = self._embed(recognizer, upright, setting).mean(axis=0)
+        frozen_probe = unit(self._embed(recognizer, probes, setting) - frozen_centre)
+        fuse = partial(compare_fused, people=target, images=self.config.fused_images, seed=setting.seed)
         return [
             *comparisons,
-            compare_fused("finetuned/fused/naive", target, gallery, probe, "probe", fused, seed),
-            compare_fused("finetuned/fused/parrot", target, probe, probe, "both", fused, seed),
+            fuse("finetuned/fused/naive", gallery_ND=gallery, probe_ND=tuned_probe, exchangeable="probe"),
+            fuse("finetuned/fused/parrot", gallery_ND=tuned_probe, probe_ND=tuned_probe, exchangeable="both"),
+            fuse("finetuned/frozen/naive", gallery_ND=clear, probe_ND=frozen_probe, exchangeable="probe"),
+            fuse("finetuned/frozen/parrot", gallery_ND=frozen_probe, probe_ND=frozen_probe, exchangeable="both"),
         ]
 
     def _training_faces(
@@ -182,9 +187,9 @@ class FineTuned:
         alignment = (embeddings * faces.targets).sum(axis=1)[:n_anonymized]
         return accuracies | {"training_alignment": float(alignment.mean())}
 
-    def _embed(self, tuned: TunedRecognizer, images: NDArray[np.uint8], setting: AttackSetting) -> NDArray[np.float32]:
+    def _embed(self, net: nn.Module, images: NDArray[np.uint8], setting: AttackSetting) -> NDArray[np.float32]:
         """Equal images get equal embeddings, float32 (N, D)."""
-        return net_outputs(tuned, images, self.config.batch_size, setting.device)
+        return net_outputs(net, images, self.config.batch_size, setting.device)
 
 
 def _trainable(setting: AttackSetting) -> nn.Module:
