@@ -1,7 +1,7 @@
 """Robustness against strength: leak of an anonymizer as one setting of an attacker grows, as curves and as a table."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -129,43 +129,49 @@ def curve_name(curve: Curve, curves: Sequence[Curve]) -> str:
 
 
 def robustness_table(points: Sequence[RobustnessPoint], far: float, title: str | None = None) -> Group:
-    """Renderable table, one section a curve, then the trials that lie on none.
+    """Renderable tables, one a curve, then one of the trials that lie on none.
 
     Args:
         points: trials of a study of attackers.
         far: false accept rate at which TAR is read.
-        title: line above the table.
+        title: line above the tables.
     """
     curves = robustness_curves(points)
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("anonymizer", no_wrap=True)
-    table.add_column("attacker", no_wrap=True)
-    table.add_column("strength", no_wrap=True)
-    table.add_column(f"TAR at FAR {far:g}\n95 % interval", no_wrap=True)
-    table.add_column("chance\nto", justify="right")
-    table.add_column("A1\nnaive", justify="right")
-    table.add_column("A3\nparrot", justify="right")
-    table.add_column("worst comparison", overflow="fold")
-    table.add_column("trial", justify="right")
+    tables = []
     for curve in curves:
-        for index, point in enumerate(curve.points):
-            first, last = index == 0, index + 1 == len(curve.points)
-            name = curve_name(curve, curves) if first else ""
-            strength = f"{curve.setting}={value_text(curve.values[index])}"
-            table.add_row(name, curve.attacker if first else "", *_cells(point, strength), end_section=last)
-    on_curves = {point.trial for curve in curves for point in curve.points}
-    for point in points:
-        if not on_curves & {other.trial for other in points if _same_place(point, other)}:
-            own = [other for other in points if other.attacker == point.attacker]
-            strength = ", ".join(f"{name}={value_text(point.strength[name])}" for name in _varied(own))
-            table.add_row(escape(point.anonymizer), point.attacker, *_cells(point, strength or "as in the suite"))
+        table = _empty_table(f"{curve_name(curve, curves)}, attacked by {curve.attacker}", curve.setting, far)
+        for value, point in zip(curve.values, curve.points, strict=True):
+            table.add_row(*_cells(point, value_text(value)))
+        tables.append(table)
+    drawn = [point for curve in curves for point in curve.points]
+    alone = [point for point in points if not any(_same_place(point, other) for other in drawn)]
+    if alone:
+        tables.append(table := _empty_table("on no curve", "strength", far))
+        for point in alone:
+            varied = _varied([other for other in points if other.attacker == point.attacker])
+            strength = "".join(f", {name}={value_text(point.strength[name])}" for name in varied)
+            table.add_row(*_cells(point, f"{point.anonymizer}, {point.attacker}{strength}"))
     note = "chance to: 95th percentile under permuted labels. A1 and A3 learn nothing."
-    return Group(*_heading(title), table, Text(note, style="dim"))
+    return Group(*([Text(title, style="bold")] if title else []), *tables, Text(note, style="dim"))
 
 
-def _heading(title: str | None) -> Iterator[Text]:
-    if title:
-        yield Text(title, style="bold")
+def _empty_table(title: str, setting: str, far: float) -> Table:
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column(escape(setting), min_width=16, justify="right", overflow="fold")
+    table.add_column(f"TAR at FAR {far:g}\n95 % interval", min_width=17, no_wrap=True)
+    for heading in ("chance\nto", "A1\nnaive", "A3\nparrot"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("worst\ncomparison", overflow="fold")
+    return table
 
 
 def _same_place(point: RobustnessPoint, other: RobustnessPoint) -> bool:
@@ -175,10 +181,10 @@ def _same_place(point: RobustnessPoint, other: RobustnessPoint) -> bool:
 def _cells(point: RobustnessPoint, strength: str) -> list[str]:
     references = [point.references.get(name) for name in ("naive", "parrot")]
     return [
+        str(point.trial),
         escape(strength),
         escape(str(point.leak)),
         f"{point.floor_95:.2f}",
         *("–" if reference is None else f"{reference.value:.2f}" for reference in references),
-        escape(point.comparison),
-        str(point.trial),
+        escape(point.comparison.removeprefix(f"{point.attacker}/")),
     ]

@@ -80,19 +80,21 @@ def test_no_points_make_no_curves():
     assert robustness_curves([]) == []
 
 
-def printed(points, width=150):
+def printed(points, width):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(robustness_table(points, far=0.01, title="study x"))
     return console.export_text()
 
 
-def test_table_names_every_trial_with_interval_chance_and_references(star):
+@pytest.mark.parametrize("width", [80, 140])
+def test_table_names_every_trial_with_interval_chance_and_references(star, width):
     lone = point(9, 0.9, anonymizer="lone", epochs=7, head="mlp")
-    text = printed([*star, lone])
+    text = printed([*star, lone], width)
     lines = [line for line in text.splitlines() if "[0." in line]
     assert len(lines) == 3 + 2 + 3 + 2 + 1
-    assert re.search(r"enrolled=all +0\.60 \[0\.50, 0\.65\] +0\.03 +0\.20 +0\.50 +informed/closed_set +0", text)
-    assert re.search(r"lone +informed +epochs=7, head=mlp, enrolled=all +0\.90", text)
+    assert "blur 31, attacked by informed" in text
+    assert re.search(r"0 +all +0\.60 \[0\.50, 0\.65\] +0\.03 +0\.20 +0\.50 +closed_set", text)
+    assert "lone, informed" in text and re.search(r"0\.90 \[0\.80, 0\.95\]", text)
 
 
 def test_figure_has_a_panel_a_setting_with_bars_and_references(star):
