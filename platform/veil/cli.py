@@ -153,9 +153,10 @@ def frontier(
     study: StudyArgument,
     root: RootOption = DEFAULT_ROOT,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    against: Annotated[int | None, typer.Option(help="Compare all trials with this one, person by person.")] = None,
 ) -> None:
     """Print the frontier with intervals and write its interactive page."""
-    from veil.reporting import print_frontier, studies_attackers, write_frontier_page
+    from veil.reporting import print_comparison, print_frontier, studies_attackers, write_frontier_page
 
     folder = StudyFolder(root / study)
     config = folder.config()
@@ -164,6 +165,8 @@ def frontier(
     if studies_attackers(folder):
         raise ConfigError(f"the study {study!r} varies an attacker and has no frontier; see `veil robustness {study}`")
     print_frontier(config, folder, console)
+    if against is not None:
+        print_comparison(config, folder, against, console)
     console.print(f"frontier page   {write_frontier_page(config, folder)}", highlight=False)
     if open_page:
         typer.launch(folder.page_path.resolve().as_uri())

@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from veil.config import StudyConfig
 from veil.errors import ConfigError
-from veil.frontier.hypervolume import frontier_hypervolume
+from veil.frontier.comparison import SampledTrial, compare_with, comparison_table
+from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
 from veil.frontier.page import write_page
 from veil.frontier.points import FrontierPoint
 from veil.frontier.robustness import robustness_table
 from veil.frontier.robustness_page import write_robustness_page
 from veil.frontier.table import frontier_table
+from veil.metrics.intervals import percentile_interval
 from veil.objectives import Objective, get_objective
 from veil.study import StudyFolder, TrialRecord, frontier_point, robustness_point
 
@@ -94,6 +97,48 @@ def print_robustness(config: StudyConfig, folder: StudyFolder, console: Console)
         console.print(line)
 
 
+def _hypervolume_interval(folder: StudyFolder, points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
+    """Interval over resamples of the people, for print; nothing where a trial has no people."""
+    valid = [point for point in points if point.valid]
+    if not valid or any(point.synthetic or not folder.has_spreads(point.trial) for point in valid):
+        return ""
+    spreads = [folder.spreads(point.trial) for point in valid]
+    values_RNM = np.stack(
+        [np.stack([spread[objective.name].replicates for objective in objectives], axis=-1) for spread in spreads],
+        axis=1,
+    )
+    people = spreads[0][objectives[0].name].left_out.size
+    low, high = percentile_interval(resampled_hypervolume(values_RNM, objectives), n_units=people)
+    return f" [{low:.3f}, {high:.3f}]"
+
+
+def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, console: Console) -> None:
+    """Paired differences of all valid trials from one of them.
+
+    Raises:
+        ConfigError: the trial is not a valid one of this study.
+    """
+    trials = {
+        record.number: SampledTrial(
+            number=record.number,
+            label=record.label,
+            values={name: estimate.value for name, estimate in record.objectives.items()},
+            left_out={name: spread.left_out for name, spread in folder.spreads(record.number).items()},
+        )
+        for record in folder.records()
+        if record.state == "valid" and not record.synthetic and not record.strength
+    }
+    if reference not in trials:
+        raise ConfigError(
+            f"trial {reference} is no valid trial of study {folder.name!r} that people were scored in; "
+            f"those are {', '.join(map(str, trials)) or 'none'}"
+        )
+    chosen = trials.pop(reference)
+    objectives = study_objectives(config)
+    comparisons = compare_with(chosen, list(trials.values()), objectives)
+    console.print(comparison_table(chosen, comparisons, objectives))
+
+
 def _not_valid(folder: StudyFolder) -> list[TrialRecord]:
     return [record for record in folder.records() if record.state != "valid"]
 
@@ -106,7 +151,8 @@ def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -
     console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
     reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
     volume = frontier_hypervolume(points, objectives)
-    console.print(f"hypervolume {volume:.3f} (reference point: {reference})", highlight=False)
+    interval = _hypervolume_interval(folder, points, objectives)
+    console.print(f"hypervolume {volume:.3f}{interval} (reference point: {reference})", highlight=False)
 
 
 def print_times(records: Sequence[TrialRecord], wall_seconds: Mapping[str, float], console: Console) -> None:

@@ -3,11 +3,12 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 from pydantic import Field
@@ -17,9 +18,12 @@ from veil.config import Settings, StudyConfig, flatten
 from veil.errors import ConfigError, DataError, ProtocolError, VeilError, nearest
 from veil.frontier.points import FrontierPoint, Interval
 from veil.frontier.robustness import SEPARATOR, RobustnessPoint
+from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, TrialScore
 
 TrialState = Literal["valid", "invalid", "diverged", "failed"]
+
+SPREADS = "spreads.npz"
 
 
 class Manifest(Settings):
@@ -214,6 +218,33 @@ class StudyFolder:
         """
         with _exclusive(self.path / "driver.lock", f"the study {self.name!r} is being run by another process", 0):
             yield
+
+    def write_spreads(self, number: int, spreads: Mapping[str, Spread]) -> None:
+        """Keep what a trial's objectives are in other samples of the people."""
+        arrays: dict[str, Any] = {
+            f"{name}/{kind}": values for name, spread in spreads.items() for kind, values in spread._asdict().items()
+        }
+        np.savez_compressed(self.trial(number) / SPREADS, **arrays)
+
+    def has_spreads(self, number: int) -> bool:
+        """Whether they were kept."""
+        return (self.trial(number) / SPREADS).is_file()
+
+    def spreads(self, number: int) -> dict[str, Spread]:
+        """What a valid trial's objectives are in other samples of the people, by objective.
+
+        Raises:
+            VeilError: they are not there, or the file is damaged.
+        """
+        path = self.trial(number) / SPREADS
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names = sorted({key.rsplit("/", 1)[0] for key in arrays})
+                return {name: Spread(*(arrays[f"{name}/{kind}"] for kind in Spread._fields)) for name in names}
+        except (OSError, ValueError, KeyError) as error:
+            raise VeilError(
+                f"cannot read {path}: {error}; the trial was scored by an older Veil or is damaged"
+            ) from None
 
     @contextmanager
     def trial_lock(self, number: int) -> Iterator[None]:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError, VeilError
+from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point
 
@@ -109,3 +111,22 @@ def test_record_becomes_a_point_with_its_intervals() -> None:
     assert tuple(point.interval("leak")) == (0.5, 0.4, 0.6)
     lost = TrialRecord(number=5, state="failed", trainable="analytic", family="analytic", label="x", reason="died")
     assert not frontier_point(lost).valid and frontier_point(lost).reason == "died"
+
+
+def test_objectives_in_other_samples_come_back(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    spreads = {
+        name: Spread(np.random.default_rng(seed).random(10), np.random.default_rng(seed).random(200))
+        for seed, name in enumerate(("leak", "utility"))
+    }
+    assert not folder.has_spreads(3)
+    folder.trial(3).mkdir(parents=True)
+    folder.write_spreads(3, spreads)
+    found = folder.spreads(3)
+    assert folder.has_spreads(3) and set(found) == {"leak", "utility"}
+    for name, spread in spreads.items():
+        np.testing.assert_array_equal(found[name].left_out, spread.left_out)
+        np.testing.assert_array_equal(found[name].replicates, spread.replicates)
+    (folder.trial(3) / "spreads.npz").write_bytes(b"PK damaged")
+    with pytest.raises(VeilError, match="cannot read"):
+        folder.spreads(3)

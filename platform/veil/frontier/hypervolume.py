@@ -49,6 +49,21 @@ def frontier_hypervolume(points: Sequence[FrontierPoint], objectives: Sequence[O
     return hypervolume(loss_matrix(valid, objectives), reference_losses(objectives))
 
 
+def resampled_hypervolume(values_RNM: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
+    """Hypervolume of the frontier of N trials in each of R resamples of the people; the frontier is found anew in each.
+
+    Args:
+        values_RNM: objectives of each trial in each resample, which is the same for all trials.
+        objectives: M axes.
+
+    Returns:
+        float (R,).
+    """
+    signs = np.array([objective.as_loss(1.0) for objective in objectives])
+    reference = reference_losses(objectives)
+    return np.array([hypervolume(values * signs, reference) for values in values_RNM])
+
+
 def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[float]:
     """Hypervolume after each trial, in order of trial numbers.
 

@@ -10,7 +10,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ray import tune
 
@@ -109,6 +108,8 @@ def _attempt(
             base["strength"] = suite.strength
         judge = search_judge(config, paths.faces, folder.cache)
         evaluation = judge.score(outcome.anonymizer, launcher=_attack_launcher(config, folder, number))
+        if evaluation.spreads:
+            folder.write_spreads(number, evaluation.spreads)
         _save_artifacts(folder.trial(number), load_faces(paths.faces).split("search"), evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
     except DivergedError as error:
@@ -129,13 +130,6 @@ def _save_artifacts(
     for name, images in evaluation.reconstructions.items():
         sheet = face_grid(faces, evaluation.anonymized_target, outcome.conditioning, images)
         sheet.save(folder / f"reconstructions-{name.replace('/', '-')}.png")
-    if evaluation.spreads:
-        arrays: dict[str, Any] = {
-            f"{name}/{kind}": values
-            for name, spread in evaluation.spreads.items()
-            for kind, values in spread._asdict().items()
-        }
-        np.savez_compressed(folder / "spreads.npz", **arrays)
     if evaluation.curves:
         roc_figure(evaluation.curves, config.suite.far).savefig(folder / "roc.png", dpi=110)
         cmc_figure(evaluation.cmc).savefig(folder / "cmc.png", dpi=110)
