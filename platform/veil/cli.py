@@ -59,7 +59,9 @@ def common(
 
 
 @app.command()
-def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing.")] = False) -> None:
+def doctor(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing, but for what is optional.")] = False,
+) -> None:
     """Show each asset: where it comes from, whether it is there, and its licence."""
     from veil.assets import fetch as fetch_asset
     from veil.assets import statuses
@@ -67,7 +69,7 @@ def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is mi
     failed: list[str] = []
     if fetch:
         for status in statuses():
-            if not status.present:
+            if not status.present and not status.optional:
                 console.print(f"fetching {status.name} …")
                 try:
                     fetch_asset(status.name)
@@ -77,7 +79,8 @@ def doctor(fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is mi
     for heading in ("asset", "", "size", "where", "licence"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
     for status in statuses():
-        mark = "[green]here[/green]" if status.present else "[yellow]missing[/yellow]"
+        missing = "[dim]optional[/dim]" if status.optional else "[yellow]missing[/yellow]"
+        mark = "[green]here[/green]" if status.present else missing
         where = status.problem or status.location
         table.add_row(status.name, mark, f"{status.size_bytes / 1e6:.1f} MB", where, status.licence)
     console.print(table)

@@ -65,6 +65,7 @@ class Asset(Settings):
         licence: of the file; of the data it was trained on where that restricts its use.
         citation: whom to credit.
         sources: in the order in which they are tried.
+        optional: whether it is fetched only when something that was asked for needs it.
     """
 
     purpose: str
@@ -74,6 +75,7 @@ class Asset(Settings):
     licence: str
     citation: str
     sources: tuple[Source, ...] = Field(min_length=1)
+    optional: bool = False
 
 
 class AssetRegistry(Settings):

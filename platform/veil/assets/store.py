@@ -35,6 +35,7 @@ class AssetStatus:
         licence: terms of use.
         citation: whom to credit.
         problem: why a present file cannot be used (its hash is wrong); empty if nothing is wrong.
+        optional: whether it is fetched only when something that was asked for needs it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AssetStatus:
     licence: str
     citation: str
     problem: str = ""
+    optional: bool = False
 
 
 def cache_folder() -> Path:
@@ -119,6 +121,7 @@ def _status(name: str, asset: Asset, archives: dict[str, Archive]) -> AssetStatu
         location=str(path) if path else ", then ".join(describe_source(source, archives) for source in asset.sources),
         size_bytes=asset.size_bytes,
         purpose=asset.purpose,
+        optional=asset.optional,
         licence=asset.licence,
         citation=asset.citation,
         problem=problem,
