@@ -151,4 +151,5 @@ def _linkability(mated: NDArray[np.number], non_mated: NDArray[np.number]) -> Fl
         q = non_mated / non_mated.sum(axis=1, keepdims=True)
     # (LR - 1) / (LR + 1) = (p - q) / (p + q), which is 1 where q = 0.
     link = np.divide(np.maximum(p - q, 0), p + q, out=np.zeros_like(p), where=p + q != 0)
-    return (p * link).sum(axis=1)
+    # A sum of shares may exceed 1 by rounding.
+    return np.minimum((p * link).sum(axis=1), 1.0)
