@@ -16,7 +16,7 @@ LADDER = ("control", "naive", "reverse", "parrot", "informed", "finetuned", "rev
 QUICK = {
     "informed": {"epochs": 60, "learning_rate": 0.03},
     "finetuned": {"seeds": 1, "epochs": 3, "learning_rate": 0.01},
-    "reversal": {"images": 1200, "width": 8, "identity_weight": 0.0},
+    "reversal": {"images": 700, "width": 8, "identity_weight": 0.0},
 }
 PEOPLE = {"train": 10, "attacker": 8, "search": 10, "sealed": 2}
 
@@ -107,15 +107,15 @@ def test_a_texture_against_the_proxy_alone_fools_the_proxy_alone(tmp_path):
     proxy, search = load_recognizer("mobilefacenet"), load_recognizer("sface")
 
     def adversarial(batch):
-        """Projected gradient descent (Madry et al., 2018) against the proxy, within 12 grey levels."""
+        """Projected gradient descent (Madry et al., 2018) against the proxy, within 4 grey levels."""
         original, start = proxy(batch.images).detach(), torch.Generator().manual_seed(0)
         noise = 0.01 * torch.randn(batch.images.shape, generator=start)
-        for _ in range(6):
+        for _ in range(5):
             noise.requires_grad_(True)
             with torch.enable_grad():
                 cosine = (proxy((batch.images + noise).clamp(-1, 1)) * original).sum()
                 [slope] = torch.autograd.grad(cosine, noise)
-            noise = (noise.detach() - 0.03 * slope.sign()).clamp(-24 / 255, 24 / 255)
+            noise = (noise.detach() - 0.012 * slope.sign()).clamp(-8 / 255, 8 / 255)
         return (batch.images + noise).clamp(-1, 1)
 
     judge = Judge(
@@ -129,7 +129,7 @@ def test_a_texture_against_the_proxy_alone_fools_the_proxy_alone(tmp_path):
     )
     score = judge.score(adversarial).score
     assert score.valid, score.reason
-    assert score.proxy["mobilefacenet"].naive_tar < 0.1 and score.proxy["mobilefacenet"].cosine < 0.1
+    assert score.proxy["mobilefacenet"].naive_tar < 0.1 and score.proxy["mobilefacenet"].cosine < 0.2
     assert best_by_rung(score)["A1"] > 0.9
     assert score.objectives["leak"].value > 0.9
     assert np.isfinite(score.recognizers["sface"].similarity_shift.value)
