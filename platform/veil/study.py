@@ -185,9 +185,13 @@ class StudyFolder:
         return self.trial(number) / "record.json"
 
     def record(self, number: int) -> TrialRecord | None:
-        """Record of a finished trial, None if it has not finished."""
+        """Record of a finished trial, None if it has not finished.
+
+        Raises:
+            VeilError: the record is damaged, or another version of Veil wrote it.
+        """
         path = self.record_path(number)
-        return TrialRecord.parse(_read_json(path), where=str(path)) if path.exists() else None
+        return _parse_record(path) if path.exists() else None
 
     def write_record(self, record: TrialRecord) -> None:
         """Publish a finished trial; a record appears whole or not at all."""
@@ -207,7 +211,7 @@ class StudyFolder:
     def records(self) -> list[TrialRecord]:
         """Records of all finished trials, in order of their numbers."""
         paths = sorted(self.path.glob("trials/*/record.json"))
-        return [TrialRecord.parse(_read_json(path), where=str(path)) for path in paths]
+        return [_parse_record(path) for path in paths]
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
@@ -283,6 +287,16 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise VeilError(f"{path} holds {type(values).__name__}, expected an object; the study folder is damaged")
     return values
+
+
+def _parse_record(path: Path) -> TrialRecord:
+    try:
+        return TrialRecord.parse(_read_json(path), where=str(path))
+    except ConfigError as error:
+        raise VeilError(
+            f"{error}; another version of Veil wrote this record, whose scores do not mix with new ones: read it with "
+            "that version, or sweep anew under another --set study=NAME"
+        ) from None
 
 
 def frontier_point(record: TrialRecord) -> FrontierPoint:

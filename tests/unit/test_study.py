@@ -130,3 +130,13 @@ def test_objectives_in_other_samples_come_back(tmp_path: Path) -> None:
     (folder.trial(3) / "spreads.npz").write_bytes(b"PK damaged")
     with pytest.raises(VeilError, match="cannot read"):
         folder.spreads(3)
+
+
+def test_records_of_another_version_are_refused_in_words(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    folder.write_record(make_record(0))
+    path = folder.record_path(0)
+    path.write_text(path.read_text().replace('"synthetic"', '"artificial"'))
+    for read in (folder.records, lambda: folder.record(0)):
+        with pytest.raises(VeilError, match="artificial.*another version of Veil wrote this record"):
+            read()

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from veil.metrics.intervals import rule_of_three
 from veil.objectives import OBJECTIVES
 from veil.protocol.score import Estimate, RungScore, TrialScore
 
@@ -13,8 +14,6 @@ CONTROL, NAIVE = "A0", "A1"
 FEW_PEOPLE = 20
 LEAST_SECONDS = 0.1
 HEADINGS = ("rung", "attack", "recognizer", "TAR [95 %]", "EER", "AUC", "rank-1", "rank-5", "chance", "people", "pairs")
-RULE_OF_THREE = 3.0
-"""At no hit in n independent trials, 3 / n is the upper end of the 95 % interval (Hanley & Lippman-Hand, JAMA 1983)."""
 
 
 def print_card(score: TrialScore, far: float, title: str, notes: Sequence[str], console: Console) -> None:
@@ -118,6 +117,12 @@ def objective_lines(score: TrialScore) -> list[str]:
         if name != "leak"
     ]
     lines += [
+        f"linkability D_sys {interval(reading.linkability.d_sys)} by {name}: 0 is unlinkable; with so few scores "
+        f"chance reaches {reading.linkability.floor_95:.2f}"
+        for name, reading in score.recognizers.items()
+        if reading.linkability is not None
+    ]
+    lines += [
         f"{name}, inside the loss, matches {percent(reading.naive_tar)} by the naive look-up: it judges its own work "
         "and is not counted"
         for name, reading in score.proxy.items()
@@ -133,10 +138,9 @@ def cautions(score: TrialScore) -> list[str]:
         found.append(f"Only {people} people were attacked: read the intervals, not the values.")
     silent = [f"{rung.name} ({rung.recognizer})" for rung in score.rungs if rung.tar.value == 0.0]
     if silent:
-        bound = min(1.0, RULE_OF_THREE / people)
         found.append(
-            f"No pair was linked by {', '.join(silent)}; of {people} people, up to {percent(bound)} could still be "
-            "linked (rule of three), whatever the resampled interval says."
+            f"No pair was linked by {', '.join(silent)}; with {people} people, a rate of up to "
+            f"{percent(rule_of_three(people))} would often look like that (rule of three)."
         )
     if score.undetected:
         found.append(f"{score.undetected} images show no face that the detector finds, and are not scored.")

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from veil.attacking.card import cautions, print_card, strongest_rung, verdict
-from veil.protocol.score import DetectionScore, ExpressionScore, RealismScore
+from veil.protocol.score import DetectionScore, Estimate, ExpressionScore, Linkability, RealismScore, RecognizerReading
 
 
 def printed(score, *notes):
@@ -51,6 +51,13 @@ def test_printed_card_has_every_rung_in_ladder_order_and_every_number(card):
     assert "attack 2.5 s" in text and "proxies" not in text
 
 
+def test_linkability_is_read_beside_its_chance(rung, score):
+    linkability = Linkability(d_sys=Estimate(value=0.57, low=0.4, high=0.73), floor_95=0.08)
+    readings = {"sface": RecognizerReading(cosine=0.3, linkability=linkability)}
+    text = printed(score(rung("A0", "control", 1.0), rung("A3", "parrot", 0.5), recognizers=readings))
+    assert "linkability D_sys 0.57 [0.40, 0.73] by sface" in text and "chance reaches 0.08" in text
+
+
 def test_an_invalid_score_has_a_reason_and_no_verdict(invalid):
     text = printed(invalid)
     assert "no valid score: control TAR 0.62 is below 0.95" in text
@@ -84,4 +91,4 @@ def test_no_hit_is_not_certainty(rung, score):
     people = 30
     rungs = rung("A0", "control", 1.0, people=people), rung("A1", "naive", 0.0, people=people)
     (caution,) = [text for text in cautions(score(*rungs)) if "rule of three" in text]
-    assert "No pair was linked by naive (sface); of 30 people, up to 10 % could still be" in caution
+    assert "No pair was linked by naive (sface); with 30 people, a rate of up to 10 % would often" in caution
