@@ -2,11 +2,13 @@
 #   make sweep   a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
 #   make test    lint, types and tests
 #   make ui      the tracking UI of the studies in this folder
-# Variables: PYTHON (interpreter that creates the environment), VENV (where it lies), ARGS (options for `veil sweep`).
+# Variables: PYTHON (interpreter that creates the environment), VENV (where it lies), ARGS (options for `veil sweep`),
+#   WORKERS (test processes).
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
@@ -44,7 +46,7 @@ sweep: $(RUNTIME)
 
 test: lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(TESTING)
 	$(BIN)/ruff check .
