@@ -2,8 +2,7 @@
 #   make sweep   a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
 #   make test    lint, types and tests
 #   make ui      the tracking UI of the studies in this folder
-# Variables: PYTHON (interpreter that creates the environment), VENV (where it lies), ARGS (options for `veil sweep`),
-#   WORKERS (test processes).
+# Variables: PYTHON (creates the environment), VENV (where it lies), ARGS (of `veil sweep`), WORKERS (of `make test`).
 
 PYTHON ?= python3
 VENV ?= .venv
