@@ -47,10 +47,13 @@ class Landmarker(FrozenNet):
         net.body.fill(read_weights(fetch(cls.asset), fetch("face_api_landmark_68_manifest")))
         return net.freeze()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def windows(self, images: Tensor) -> Tensor:
+        """The part of each crop that `body` sees, in [0, 255], black below the crop."""
         grid = self.grid.expand(len(images), -1, -1, -1)
-        windows = F.grid_sample((images + 1) * 127.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        fractions = self.body(windows).view(-1, LANDMARKS, 2)
+        return F.grid_sample((images + 1) * 127.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        fractions = self.body(self.windows(images)).view(-1, LANDMARKS, 2)
         # The net answers in pixels of its input, divided by its size.
         window = fractions * CROP_SIZE + 0.5
         origin = images.new_tensor([_WINDOW_LEFT, _WINDOW_TOP]) - 0.5

@@ -8,7 +8,6 @@ compared with the KID of Inception features that papers report.
 from typing import Self
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from veil.faces.landmarks import Landmarker
 from veil.registry import feature_nets
@@ -22,19 +21,16 @@ class LandmarkFeatures(FrozenNet):
     name = "landmark_features"
     asset = Landmarker.asset
     feature_size = 256
-    grid: Tensor
 
     def __init__(self, landmarker: Landmarker) -> None:
         super().__init__()
-        self.body = landmarker.body
-        self.body.head = nn.Identity()  # type: ignore[assignment]
-        self.register_buffer("grid", landmarker.grid)
+        self.landmarker = landmarker
+        self.landmarker.body.head = nn.Identity()  # type: ignore[assignment]
 
     @classmethod
     def load(cls) -> Self:
         return cls(Landmarker.load()).freeze()
 
     def forward(self, images: Tensor) -> Tensor:
-        # The window of the face that the landmark net is given, black below the crop.
-        grid = self.grid.expand(len(images), -1, -1, -1)
-        return self.body(F.grid_sample((images + 1) * 127.5, grid, padding_mode="zeros", align_corners=False))
+        features: Tensor = self.landmarker.body(self.landmarker.windows(images))
+        return features
