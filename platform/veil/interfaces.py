@@ -187,6 +187,11 @@ class Comparisons:
     probe_members: np.ndarray | None = None
     reconstructions: np.ndarray | None = None
 
+    @property
+    def genuine(self) -> np.ndarray:
+        """Bool (P,), whether both sides of a pair show one person."""
+        return np.asarray(self.gallery_identities == self.probe_identities)
+
 
 class AttackFailedError(Exception):
     """An attacker could not do its work; the score of the trial becomes invalid, never zero."""

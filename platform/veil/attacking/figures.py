@@ -6,7 +6,6 @@ from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from veil.attacking.card import CONTROL
@@ -148,22 +147,4 @@ def ladder_plot(rungs: Sequence[RungScore]) -> go.Figure:
     )
     figure.update_xaxes(title_text="true accept rate", range=[0, 1.03])
     figure.update_yaxes(categoryorder="array", categoryarray=rows[::-1], automargin=True, showgrid=False)
-    return figure
-
-
-def cmc_figure(shares: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """CMC of every attack as a picture.
-
-    Args:
-        shares: (n,) share of probes whose person is among the k best, k = 1..n, by attack.
-    """
-    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
-    axes = figure.subplots()
-    for name, values in shares.items():
-        axes.plot(np.arange(1, values.size + 1), values, label=name, linewidth=1.6)
-    people = max((values.size for values in shares.values()), default=1)
-    axes.plot([1, people], [1 / people, 1], color="0.7", linestyle=":", label="chance")
-    axes.set(ylim=(0.0, 1.02), xlabel=f"k, of {people} people", ylabel="share of probes found among the k best")
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     return figure

@@ -13,20 +13,18 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from veil.assets import cache_folder
 from veil.atomic import replace_when_complete, require_writable
 from veil.attacking.card import print_card
-from veil.attacking.figures import best_ways, cmc_figure, curve_key
+from veil.attacking.figures import best_ways, curve_key
 from veil.attacking.page import render_page
 from veil.attacking.sources import Source
 from veil.config import SuiteConfig
 from veil.errors import ConfigError
-from veil.expression import load_expression_net
 from veil.faces.prepare import Progress as Counted
 from veil.faces.table import tensor_to_images
-from veil.features import load_feature_net, load_perceptual_distance
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.jobs import AttackJob, AttackResult
-from veil.protocol.pictures import roc_figure
-from veil.recognizers import load_recognizer
-from veil.registry import attackers, detectors, recognizers
+from veil.protocol.judging import assemble_judge
+from veil.protocol.pictures import cmc_figure, roc_figure
+from veil.registry import attackers, recognizers
 
 CONTROL = "control"
 MOST_FACES = 8
@@ -148,19 +146,9 @@ def open_attack_judge(
     """
     roles, suite = source.config.roles, chosen_suite(source.config.suite, plan.attackers)
     names = plan.recognizers or tuple(dict.fromkeys((*roles.search, *roles.report)))
-    return Judge(
-        suite=suite,
-        recognizers={name: load_recognizer(name) for name in names},
-        evaluator=load_expression_net(roles.evaluator),
-        faces=source.faces,
-        target_split="search",
-        cache=cache_folder() / "attacks",
-        proxies={name: load_recognizer(name) for name in source.proxies},
-        features=load_feature_net(suite.features),
-        perceptual=load_perceptual_distance(),
-        detector=detectors.get(source.config.data.detector)(),
-        run_attacks=run_attacks,
-    )
+    config = source.config.model_copy(update={"suite": suite})
+    cache = cache_folder() / "attacks"
+    return assemble_judge(config, names, source.proxies, source.faces, "search", cache, run_attacks=run_attacks)
 
 
 def write_outputs(folder: Path, source: Source, evaluation: Evaluation, far: float, pictures: bool) -> None:

@@ -261,10 +261,9 @@ class Judge:
     def _read_proxy(self, name: str, net: nn.Module, target: NDArray[np.uint8], batch_size: int) -> ProxyReading:
         people = embed(name, net, self._target, target, batch_size, self._cache, self._device)
         naive = compare("naive", people, people.clear, people.anonymized, "probe")
-        genuine = naive.gallery_identities == naive.probe_identities
         return ProxyReading(
             cosine=mean_cosine(people.clear, people.anonymized),
-            naive_tar=tar_at_far(naive.scores[genuine], naive.scores[~genuine], self.suite.far),
+            naive_tar=tar_at_far(naive.scores[naive.genuine], naive.scores[~naive.genuine], self.suite.far),
         )
 
     def _attack_blackout(self, batch_size: int) -> Calibration:

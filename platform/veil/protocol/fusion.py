@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from veil.errors import ProtocolError
 from veil.interfaces import AttackSet, Comparisons
 from veil.metrics.permutation import Exchangeable
-from veil.protocol.pairs import ordered_pairs, unit, unordered_pairs
+from veil.protocol.pairs import DECIMALS, PAIRS_AT_ONCE, ordered_pairs, unit, unordered_pairs
 
 Ints = NDArray[np.int64]
-_DECIMALS = 9
-_PAIRS_AT_ONCE = 65536
 
 
 def compare_fused(
@@ -53,11 +51,11 @@ def compare_fused(
     gallery, probe = unit(gallery_ND), unit(probe_ND)
     scores = np.empty(pairs.gallery.size)
     gallery_rows, probe_rows = (np.empty((scores.size, images), np.int64) for _ in range(2))
-    for start in range(0, scores.size, _PAIRS_AT_ONCE):
-        part = slice(start, start + _PAIRS_AT_ONCE)
+    for start in range(0, scores.size, PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
         chosen = _draw_templates(people, pairs.gallery[part], pairs.probe[part], images, rng)
         one, other = _template(gallery, chosen.gallery, chosen.sizes), _template(probe, chosen.probe, chosen.sizes)
-        scores[part] = np.round((one * other).sum(axis=1), _DECIMALS)
+        scores[part] = np.round((one * other).sum(axis=1), DECIMALS)
         gallery_rows[part], probe_rows[part] = chosen.gallery, chosen.probe
     return Comparisons(
         name=name,
@@ -136,7 +134,7 @@ def fuse_recognizers(name: str, by_recognizer: Sequence[Comparisons]) -> Compari
     return replace(
         first,
         name=name,
-        scores=np.asarray(np.round(np.mean(normalised, axis=0), _DECIMALS)),
+        scores=np.asarray(np.round(np.mean(normalised, axis=0), DECIMALS)),
         diagnostics={"recognizers": float(len(by_recognizer))},
         reconstructions=None,
     )

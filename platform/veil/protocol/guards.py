@@ -8,9 +8,8 @@ import numpy as np
 from veil.errors import DataError, ProtocolError
 from veil.faces.table import FaceTable
 from veil.interfaces import Comparisons, SubjectPool
+from veil.protocol.pairs import PAIRS_AT_ONCE
 from veil.protocol.score import Estimate, RungScore
-
-_PAIRS_AT_ONCE = 65536
 
 SPLITS = ("train", "attacker", "search", "sealed")
 
@@ -87,14 +86,14 @@ def check_comparisons(comparisons: Comparisons, far: float, min_false_accepts: i
     if (comparisons.gallery_sources == comparisons.probe_sources).any():
         raise ProtocolError(f"attack {name!r} compares two renderings of one source image")
     if comparisons.gallery_members is not None and comparisons.probe_members is not None:
-        for start in range(0, len(comparisons.scores), _PAIRS_AT_ONCE):
-            part = slice(start, start + _PAIRS_AT_ONCE)
+        for start in range(0, len(comparisons.scores), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
             gallery, probe = comparisons.gallery_members[part], comparisons.probe_members[part]
             if (gallery[:, :, None] == probe[:, None, :]).any():
                 raise ProtocolError(f"attack {name!r} fuses one source image into both sides of a pair")
     if not np.isfinite(comparisons.scores).all():
         raise ProtocolError(f"attack {name!r} gave scores that are not finite")
-    genuine = comparisons.gallery_identities == comparisons.probe_identities
+    genuine = comparisons.genuine
     if not genuine.any():
         raise ProtocolError(f"attack {name!r} has no genuine pair; every person needs at least 2 images")
     expected = far * count_source_pairs(comparisons, ~genuine)

@@ -1,5 +1,6 @@
 """From a study's configuration to its judge: which models score which people."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -48,14 +49,33 @@ def open_judge(
     """
     check_roles(config.roles)
     names = config.roles.search if target_split == "search" else config.roles.report
+    return assemble_judge(config, names, config.roles.proxies, faces, target_split, cache, device, run_attacks)
+
+
+def assemble_judge(
+    config: StudyConfig,
+    recognizers: Sequence[str],
+    proxies: Sequence[str],
+    faces: FaceTable,
+    target_split: Literal["search", "sealed"],
+    cache: Path,
+    device: str = "cpu",
+    run_attacks: Runner = run_in_turn,
+) -> Judge:
+    """A judge with its models loaded, whoever chose which recognizers score and which are only read.
+
+    Raises:
+        ProtocolError: a model that scores is also a proxy.
+        AssetError: a model's weights cannot be had.
+    """
     return Judge(
         suite=config.suite,
-        recognizers={name: load_recognizer(name) for name in names},
+        recognizers={name: load_recognizer(name) for name in recognizers},
         evaluator=load_expression_net(config.roles.evaluator),
         faces=faces,
         target_split=target_split,
         cache=cache,
-        proxies={name: load_recognizer(name) for name in config.roles.proxies},
+        proxies={name: load_recognizer(name) for name in proxies},
         detector=detectors.get(config.data.detector)(),
         features=load_feature_net(config.suite.features),
         perceptual=load_perceptual_distance(),

@@ -10,9 +10,12 @@ from veil.metrics.permutation import Exchangeable
 
 Ints = NDArray[np.int64]
 
-_DECIMALS = 9
+DECIMALS = 9
 """Similarities are rounded to 1e-9: float64 products of equal embeddings differ by 1e-16 with their place in a matrix,
 and an anonymizer that makes all images equal must give ties, not an order by rounding noise."""
+
+PAIRS_AT_ONCE = 65536
+"""Pairs that are held in memory together where each brings several images."""
 
 SMALLEST_NORM = 1e-6
 """A vector shorter than this has no direction: what centring leaves of equal embeddings is rounding noise."""
@@ -54,7 +57,7 @@ def cosine(gallery_ND: NDArray[np.floating], probe_MD: NDArray[np.floating]) -> 
     >>> cosine(np.array([[3.0, 4.0]]), np.array([[3.0, 4.0], [4.0, 3.0]]))
     array([[1.  , 0.96]])
     """
-    return np.round(unit(gallery_ND) @ unit(probe_MD).T, _DECIMALS)
+    return np.round(unit(gallery_ND) @ unit(probe_MD).T, DECIMALS)
 
 
 def unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -38,8 +38,7 @@ def read_recognizer(
 
 
 def _split(comparisons: Comparisons) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    genuine = comparisons.gallery_identities == comparisons.probe_identities
-    return comparisons.scores[genuine], comparisons.scores[~genuine]
+    return comparisons.scores[comparisons.genuine], comparisons.scores[~comparisons.genuine]
 
 
 def mean_cosine(clear: NDArray[np.floating], anonymized: NDArray[np.floating]) -> float:
