@@ -108,14 +108,27 @@ class SplitConfig(Settings):
     sealed: int = Field(10, ge=2, description="people scored only when a point is picked or reported")
 
 
+class ExtraFacesConfig(Settings):
+    """More faces, prepared under the crop contract of the study; of FER-2013's and the like no identity is known.
+
+    Their train part joins the anonymizer's training; the labelled ones of their other parts measure expression.
+    """
+
+    dataset: str
+    root: Path | None = Field(None, description="dataset folder or archive")
+    images: int | None = Field(None, ge=1, description="number of images to train on, drawn at random; None takes all")
+
+
 class DataConfig(Settings):
     """Which faces, found how, split how."""
 
     dataset: str = "orl"
     root: Path | None = Field(None, description="dataset folder or archive; None fetches the asset of that name")
     detector: str = "yunet"
+    parsing: str = Field("polygons", description="registered face parser: what is skin, eye, lip, …")
     splits: SplitConfig = SplitConfig()
     split_seed: int = 0
+    extra: tuple[ExtraFacesConfig, ...] = Field((), description="more faces to train on and to measure expression on")
 
 
 class RoleConfig(Settings):

@@ -25,20 +25,36 @@ EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"
 """Order of the K = 7 classes in every posterior."""
 
 
+FACE_PARTS = (
+    "background", "skin", "right_brow", "left_brow", "right_eye", "left_eye", "nose", "upper_lip", "mouth", "lower_lip",
+    "hair", "ears", "neck", "clothes", "accessories",
+)  # fmt: skip
+"""Classes of a parsing map, in the order of their numbers; right and left are the person's own, as in iBUG-68."""
+
+NO_PART = 255
+"""Value of a parsing map where a face has none."""
+
+
 class FaceBatch(NamedTuple):
     """Aligned faces with what was measured on the clear image.
 
     Attributes:
         images: float (B, 3, 112, 112), RGB in [-1, 1].
         landmarks: float (B, 68, 2), iBUG-68 (x, y) in crop pixels.
+        parsing: uint8 (B, 112, 112), numbers of FACE_PARTS, NO_PART throughout a face whose map is missing; None if
+            nobody asked for it.
+        pose: float (B, 3), yaw, pitch and roll of the head in degrees, NaN for a face whose pose is missing; None if
+            nobody asked for it.
     """
 
     images: "Tensor"
     landmarks: "Tensor"
+    parsing: "Tensor | None" = None
+    pose: "Tensor | None" = None
 
     def to(self, device: "torch.device | str") -> "FaceBatch":
         """The same batch on another device."""
-        return FaceBatch(self.images.to(device), self.landmarks.to(device))
+        return FaceBatch(*(None if value is None else value.to(device) for value in self))
 
 
 class SubjectPool(NamedTuple):
@@ -72,12 +88,19 @@ class Conditioning(Protocol):
 
     Attributes:
         channels: number of channels C of the signal.
+        needs: signals of a face that it draws on, of "landmarks68", "parsing" and "pose"; a face that lacks one of
+            them cannot be anonymized.
     """
 
     channels: int
+    needs: frozenset[str]
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
-        """Return float (B, C, 112, 112) in [-1, 1]."""
+        """Return float (B, C, 112, 112) in [-1, 1].
+
+        Raises:
+            DataError: a face lacks a signal that is needed.
+        """
         ...
 
 
@@ -237,6 +260,8 @@ class TrialContext:
         folder: the trial's own folder; everything it keeps lies there.
         cache: folder shared by the study's trials, for example for warm starts.
         faces: faces of the train split; None for trainables that need none.
+        extra_faces: more faces to train on, under the same crop contract, that nobody is evaluated on; of some no
+            identity is known.
         load_roles: loads proxies and teacher on a device ("cpu", "cuda").
         launcher: runs a training function on one or several workers.
         seed: seed of the trial.
@@ -248,6 +273,7 @@ class TrialContext:
     load_roles: "Callable[[str], Roles]"
     launcher: "Launcher"
     seed: int
+    extra_faces: "tuple[FaceTable, ...]" = ()
 
 
 @dataclass(frozen=True)

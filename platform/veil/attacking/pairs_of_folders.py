@@ -114,7 +114,7 @@ def read_folders(
 
 def _missing(rows: Sequence[FaceRow], splits: Mapping[str, str]) -> list[str]:
     notes = []
-    faceless = [row.image_id for row in rows if row.missing_reason is not None]
+    faceless = [row.image_id for row in rows if row.landmarks68 is None]
     if faceless:
         notes.append(
             f"In {len(faceless)} of {len(rows)} clear photographs no usable face was found; they are not scored: "

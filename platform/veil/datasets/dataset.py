@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,17 +22,37 @@ class SourceImage:
 
     Attributes:
         image_id: unique in the dataset, for example "s1/10".
-        identity: who is shown.
+        identity: who is shown; None where the dataset does not say.
         path: where the file is, for people; a member of an archive is "archive.zip!member".
         read: returns the bytes of the file.
         expression: its label, one of `veil.interfaces.EXPRESSIONS`; None where the dataset has none.
+        label_distribution: share of annotators per class, float (7,) in that order; None where the dataset has none.
+        split: part that the dataset itself puts the image in: "train", "search" (published validation part) or
+            "sealed" (published test part). Set where identities are unknown, None where people are to be split.
+        read_parsing: returns the dataset's own parsing map, uint8 (H, W) with the numbers of
+            `veil.interfaces.FACE_PARTS`, of the whole image at any resolution; None where the dataset has none.
     """
 
     image_id: str
-    identity: str
+    identity: str | None
     path: str
     read: Callable[[], bytes] = field(repr=False)
     expression: str | None = None
+    label_distribution: tuple[float, ...] | None = None
+    split: str | None = None
+    read_parsing: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+
+
+class Skipped(NamedTuple):
+    """A file or line of a dataset that is not used.
+
+    Attributes:
+        path: where it is, for people.
+        reason: why, in a few words that group well ("not an image", "no face annotators agree on").
+    """
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -42,16 +63,18 @@ class Dataset:
         name: registered name.
         images: sorted by image id.
         fingerprint: changes whenever the files change; cheap to compute.
+        skipped: what the reader found and does not use.
     """
 
     name: str
     images: tuple[SourceImage, ...]
     fingerprint: str
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def identities(self) -> list[str]:
-        """All people, sorted."""
-        return sorted({image.identity for image in self.images})
+        """All people, sorted; empty if the dataset names nobody."""
+        return sorted({image.identity for image in self.images if image.identity is not None})
 
 
 def make_dataset(name: str, images: Sequence[SourceImage], fingerprint: str, where: str) -> Dataset:

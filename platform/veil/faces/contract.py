@@ -21,6 +21,9 @@ class CropContract:
         detector_settings: thresholds.
         landmarks68: name of the 68-landmark predictor.
         landmarks68_sha256: of its weights.
+        parsing: name of the face parser.
+        parsing_sha256: of its weights; empty if it has none.
+        pose: how the pose of the head is computed.
         framing: how images are presented to the detector.
         selection: which face of several is taken.
         template: (x, y) of the five points in the crop.
@@ -37,6 +40,9 @@ class CropContract:
     detector_settings: dict[str, Any]
     landmarks68: str
     landmarks68_sha256: str
+    parsing: str = "polygons"
+    parsing_sha256: str = ""
+    pose: str = "solvepnp-68"
     framing: Framing = field(default_factory=Framing)
     selection: str = "largest"
     template: tuple[tuple[float, float], ...] = field(

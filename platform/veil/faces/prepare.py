@@ -140,17 +140,18 @@ class Preparation:
             raise DataError(f"{image.path} changed while it was being prepared; run `veil prepare` again")
         faces = detect_faces(self.detector, pixels, self.contract.framing)
         if not faces:
-            return replace(row, missing_reason="no face found")
+            return replace(row, missing={"crop": "no face found"})
         face = faces[0]
         matrix = estimate_similarity(face.landmarks5)
         if matrix is None:
-            return replace(row, missing_reason="the five landmarks determine no alignment")
+            return replace(row, missing={"crop": "the five landmarks determine no alignment"})
         self.on_aligned(image, pixels, matrix)
         return replace(
             row,
             crop=align_face(pixels, matrix),
             landmarks5=apply_similarity(matrix, face.landmarks5),
             detector_score=face.score,
+            source_scale=float(np.hypot(matrix[0, 0], matrix[1, 0])),
         )
 
     def _with_landmarks(self, rows: list[FaceRow]) -> list[FaceRow]:
@@ -168,7 +169,7 @@ class Preparation:
         distance = landmark_distance(landmarks68, row.landmarks5)
         if not distance <= self.contract.max_landmark_distance:  # also true of NaN
             reason = f"the 68 landmarks lie {distance:.1f} px from the detector's five"
-            return replace(row, missing_reason=reason)
+            return replace(row, missing={"landmarks68": reason})
         return replace(row, landmarks68=landmarks68.astype(np.float32))
 
 

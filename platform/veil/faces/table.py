@@ -5,8 +5,8 @@ Shapes: N usable faces, B faces of a batch.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from veil.atomic import replace_when_complete
 from veil.errors import DataError
 from veil.faces.contract import CropContract
-from veil.interfaces import CROP_SIZE, FaceBatch
+from veil.interfaces import CROP_SIZE, NO_PART, FaceBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,14 +38,17 @@ SCHEMA = pa.schema(
         pa.field("crop", pa.binary(_CROP_BYTES)),
         pa.field("landmarks5", pa.list_(pa.float32())),
         pa.field("landmarks68", pa.list_(pa.float32())),
-        pa.field("missing_reason", pa.string()),
+        pa.field("parsing", pa.binary()),
+        pa.field("pose", pa.list_(pa.float32())),
+        pa.field("missing", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("source_scale", pa.float32()),
         pa.field("detector", pa.string(), nullable=False),
         pa.field("detector_score", pa.float32()),
         pa.field("source_path", pa.string(), nullable=False),
         pa.field("source_sha256", pa.string(), nullable=False),
     ]
 )
-"""Columns. What is missing is null, and `missing_reason` says why.
+"""Columns. What is missing is null, and `missing` says why, by the name of the column.
 
 Landmarks are x, y, x, y, … in lists of variable length: Parquet readers fail on null lists of fixed length.
 """
@@ -67,7 +70,10 @@ class FaceRow:
         crop: uint8 (3, 112, 112), RGB; None if no face was found.
         landmarks5: float32 (5, 2), crop pixels; None if no face was found.
         landmarks68: float32 (68, 2), crop pixels; None if no face was found or the predictor failed.
-        missing_reason: why something is None; None if nothing is missing.
+        parsing: uint8 (112, 112), numbers of `veil.interfaces.FACE_PARTS`; None if there is none.
+        pose: float32 (3,), yaw, pitch and roll of the head in degrees; None if it could not be computed.
+        missing: why "crop", "landmarks68", "parsing" or "pose" is None, by name; a face without a crop says so once.
+        source_scale: crop pixels per pixel of the source; above 1, the source shows less than the crop could.
         detector_score: in [0, 1]; None if no face was found.
     """
 
@@ -82,7 +88,10 @@ class FaceRow:
     crop: np.ndarray | None = None
     landmarks5: np.ndarray | None = None
     landmarks68: np.ndarray | None = None
-    missing_reason: str | None = None
+    parsing: np.ndarray | None = None
+    pose: np.ndarray | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    source_scale: float | None = None
     detector_score: float | None = None
 
 
@@ -197,6 +206,26 @@ class FaceTable:
         return self._points("landmarks68", 68)
 
     @cached_property
+    def parsing(self) -> np.ndarray:
+        """uint8 (N, 112, 112), numbers of FACE_PARTS; NO_PART throughout a face without a map."""
+        empty = np.full((CROP_SIZE, CROP_SIZE), NO_PART, np.uint8)
+        maps = self._usable["parsing"].to_pylist()
+        found = [empty if one is None else np.frombuffer(one, np.uint8).reshape(empty.shape) for one in maps]
+        return np.stack(found) if found else np.empty((0, *empty.shape), np.uint8)
+
+    @cached_property
+    def pose(self) -> np.ndarray:
+        """float32 (N, 3), yaw, pitch and roll in degrees; NaN for a face without a pose."""
+        unknown = [np.nan] * 3
+        values = [unknown if one is None else one for one in self._usable["pose"].to_pylist()]
+        return np.array(values, np.float32).reshape(-1, 3)
+
+    @cached_property
+    def source_scales(self) -> np.ndarray:
+        """float32 (N,), crop pixels per pixel of the source; NaN where it is not known."""
+        return self._usable["source_scale"].to_numpy(zero_copy_only=False).astype(np.float32)
+
+    @cached_property
     def image_ids(self) -> list[str]:
         """N image ids."""
         return self._usable["image_id"].to_pylist()
@@ -258,7 +287,12 @@ class FaceTable:
         import torch
 
         positions = np.asarray(indices, np.int64)
-        return FaceBatch(images_to_tensor(self.crops[positions]), torch.from_numpy(self.landmarks68[positions]))
+        return FaceBatch(
+            images_to_tensor(self.crops[positions]),
+            torch.from_numpy(self.landmarks68[positions]),
+            torch.from_numpy(self.parsing[positions]),
+            torch.from_numpy(self.pose[positions]),
+        )
 
     def _points(self, name: str, count: int) -> np.ndarray:
         column = self._usable[name].combine_chunks()
@@ -303,15 +337,23 @@ def tensor_to_images(images: "Tensor") -> np.ndarray:
 def _to_arrow(rows: Iterable[FaceRow], contract: CropContract) -> pa.Table:
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for row in rows:
-        for field in dataclasses.fields(row):
-            columns[field.name].append(_to_plain(field.name, getattr(row, field.name)))
+        for item in dataclasses.fields(row):
+            columns[item.name].append(_to_plain(item.name, getattr(row, item.name)))
     metadata = {"veil.contract": contract.to_json(), "veil.contract_hash": contract.hash}
     return pa.table(columns, schema=SCHEMA.with_metadata(metadata))
 
 
 def _to_plain(name: str, value: Any) -> Any:
+    if name == "missing":
+        return sorted(value.items())
     if not isinstance(value, np.ndarray):
         return value
+    if name == "parsing":
+        if value.shape != (CROP_SIZE, CROP_SIZE) or value.dtype != np.uint8:
+            raise DataError(
+                f"a parsing map must be uint8 ({CROP_SIZE}, {CROP_SIZE}), found {value.dtype} {value.shape}"
+            )
+        return value.tobytes()
     if name == "crop":
         if value.shape != (3, CROP_SIZE, CROP_SIZE) or value.dtype != np.uint8:
             raise DataError(f"a crop must be uint8 (3, {CROP_SIZE}, {CROP_SIZE}), found {value.dtype} {value.shape}")

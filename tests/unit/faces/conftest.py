@@ -35,9 +35,9 @@ def rows() -> list[FaceRow]:
     undetected = {"crop": None, "landmarks5": None, "landmarks68": None, "detector_score": None}
     return [
         make_row(0, "train", "ann"),
-        make_row(1, "train", "ann", missing_reason="no face found", **undetected),
+        make_row(1, "train", "ann", missing={"crop": "no face found"}, **undetected),
         make_row(2, "train", "bob"),
-        make_row(3, "search", "cy", landmarks68=None, missing_reason="the 68 landmarks lie 30.0 px away"),
+        make_row(3, "search", "cy", landmarks68=None, missing={"landmarks68": "the 68 landmarks lie 30.0 px away"}),
         make_row(4, "search", "cy"),
         make_row(5, "search", "di", expression_label="happy", label_distribution=[0, 0, 0, 1, 0, 0, 0]),
         make_row(6, "search", "di", source_sha256=f"{5:064x}"),

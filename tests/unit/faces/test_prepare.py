@@ -58,7 +58,7 @@ def test_true_faces_become_rows(prepared: tuple[Path, list[tuple[int, int]]]) ->
     assert table.undetected_by_split()[splits["s3"]] == 1
     black = table.rows.to_pylist()[table.rows["image_id"].to_pylist().index("s3/black.png")]
     assert black["crop"] is None
-    assert black["missing_reason"] == "no face found"
+    assert dict(black["missing"]) == {"crop": "no face found"}
     assert sum(len(table.split(name)) for name in ("train", "attacker", "search", "sealed")) == 16
 
 

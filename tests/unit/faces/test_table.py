@@ -43,8 +43,8 @@ def test_missing_faces_are_counted_not_dropped(table: FaceTable) -> None:
     train, search = table.split("train"), table.split("search")
     assert (len(train), train.undetected, train.without_landmarks) == (2, 1, 0)
     assert (len(search), search.undetected, search.without_landmarks) == (3, 0, 1)
-    reasons = table.rows["missing_reason"].to_pylist()
-    assert [reason is not None for reason in reasons] == [False, True, False, True, False, False, False]
+    reasons = table.rows["missing"].to_pylist()
+    assert [bool(reason) for reason in reasons] == [False, True, False, True, False, False, False]
 
 
 def test_split_keeps_the_numbers_of_people_and_sources(table: FaceTable) -> None:
