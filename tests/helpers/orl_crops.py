@@ -36,7 +36,7 @@ def orl_crops(people: int, images_each: int) -> tuple[Tensor, np.ndarray, np.nda
             continue
         pixels = decode_image(image.read())
         assert pixels is not None
-        face = detect_faces(detector, pixels, Framing())[0]
+        face = detect_faces(detector, [pixels], Framing())[0][0]
         matrix = estimate_similarity(face.landmarks5)
         assert matrix is not None
         crops.append(align_face(pixels, matrix))

@@ -1,5 +1,6 @@
 """What a detector returns, how an image is framed for it, and which face of several is taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ class Detection(NamedTuple):
 
 
 class Detector(Protocol):
-    """Finds faces.
+    """Finds faces; what it finds in an image does not depend on the images beside it.
 
     Attributes:
         name: registered name.
@@ -35,8 +36,8 @@ class Detector(Protocol):
     asset_sha256: str
     settings: dict[str, Any]
 
-    def __call__(self, image: np.ndarray) -> list[Detection]:
-        """Return all faces of a BGR uint8 (H, W, 3) image."""
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """Return all faces of each image; images are BGR uint8 (H, W, 3), of any sizes."""
         ...
 
 
@@ -66,39 +67,53 @@ class Framing:
         return min(max(1.0, self.min_side / min(height, width)), self.max_side / max(height, width))
 
 
-def detect_faces(detector: Detector, image: np.ndarray, framing: Framing) -> list[Detection]:
-    """Find faces in a framed copy of an image.
+def detect_faces(detector: Detector, images: Sequence[np.ndarray], framing: Framing) -> list[list[Detection]]:
+    """Find faces in framed copies of images.
 
     Args:
         detector: finds them.
-        image: uint8 (H, W, 3), BGR.
-        framing: how the image is presented.
+        images: uint8 (H, W, 3) each, BGR, of any sizes.
+        framing: how an image is presented.
 
     Returns:
-        Faces in pixels of `image`, largest first; of equal ones the surer first.
+        For each image its faces in pixels of the image, largest first; of equal ones the surer first.
     """
+    found = detector([_frame(image, framing) for image in images])
+    return [
+        sorted(_map_back(faces, image, framing), key=lambda face: (-float(face.box[2] * face.box[3]), -face.score))
+        for image, faces in zip(images, found, strict=True)
+    ]
+
+
+def _framed_size(image: np.ndarray, framing: Framing) -> tuple[int, int]:
     height, width = image.shape[:2]
     scale = framing.scale(height, width)
-    # Rounded sides scale the axes by slightly different factors; mapping back uses the true ones.
-    framed_width, framed_height = max(1, round(width * scale)), max(1, round(height * scale))
-    framed = image
-    if (framed_height, framed_width) != (height, width):
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        framed = cv2.resize(image, (framed_width, framed_height), interpolation=interpolation)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _frame(image: np.ndarray, framing: Framing) -> np.ndarray:
+    height, width = _framed_size(image, framing)
+    if (height, width) != image.shape[:2]:
+        interpolation = cv2.INTER_AREA if height < image.shape[0] or width < image.shape[1] else cv2.INTER_CUBIC
+        image = cv2.resize(image, (width, height), interpolation=interpolation)
     border = framing.border
-    framed = cv2.copyMakeBorder(framed, border, border, border, border, cv2.BORDER_REPLICATE)
-    factors = np.array([width / framed_width, height / framed_height], np.float32)
-    faces = [
+    return cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
+
+
+def _map_back(faces: list[Detection], image: np.ndarray, framing: Framing) -> list[Detection]:
+    # Rounded sides scale the axes by slightly different factors; mapping back uses the true ones.
+    height, width = _framed_size(image, framing)
+    factors = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
+
+    # Resizing aligns the edges of the images, not the centres of their corner pixels: hence the half pixels.
+    def map_points(points: np.ndarray) -> np.ndarray:
+        return np.asarray((points - framing.border + 0.5) * factors - 0.5, np.float32)
+
+    return [
         Detection(
             face.score,
-            np.concatenate([_map_back(face.box[:2], border, factors), face.box[2:] * factors]).astype(np.float32),
-            _map_back(face.landmarks5, border, factors).astype(np.float32),
+            np.concatenate([map_points(face.box[:2]), face.box[2:] * factors]).astype(np.float32),
+            map_points(face.landmarks5),
         )
-        for face in detector(framed)
+        for face in faces
     ]
-    return sorted(faces, key=lambda face: (-float(face.box[2] * face.box[3]), -face.score))
-
-
-def _map_back(points: np.ndarray, border: int, factors: np.ndarray) -> np.ndarray:
-    # Resizing aligns the edges of the images, not the centres of their corner pixels: hence the half pixels.
-    return np.asarray((points - border + 0.5) * factors - 0.5)

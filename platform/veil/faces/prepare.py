@@ -138,7 +138,7 @@ class Preparation:
             raise DataError(f"cannot read {image.path}: {error.strerror or error}") from error
         if pixels is None:
             raise DataError(f"{image.path} changed while it was being prepared; run `veil prepare` again")
-        faces = detect_faces(self.detector, pixels, self.contract.framing)
+        (faces,) = detect_faces(self.detector, [pixels], self.contract.framing)
         if not faces:
             return replace(row, missing={"crop": "no face found"})
         face = faces[0]

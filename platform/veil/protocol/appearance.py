@@ -209,4 +209,4 @@ def detected(detector: Detector, images: Bytes) -> NDArray[np.bool_]:
     """
     framing = Framing()
     pictures = np.ascontiguousarray(images.transpose(0, 2, 3, 1)[..., ::-1])
-    return np.array([len(detect_faces(detector, picture, framing)) > 0 for picture in pictures], np.bool_)
+    return np.array([len(faces) > 0 for faces in detect_faces(detector, list(pictures), framing)], np.bool_)

@@ -1,5 +1,6 @@
 """Framing for the detector, the way back, and YuNet on true faces."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -23,8 +24,11 @@ class BlobDetector:
     asset_sha256 = "0" * 64
     settings: dict[str, Any] = {}
 
-    def __call__(self, image: np.ndarray) -> list[Detection]:
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Return one detection whose box starts, and whose landmarks lie, at the blob's centre."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: np.ndarray) -> list[Detection]:
         weights = image[..., 0].astype(np.float64)
         ys, xs = np.mgrid[: image.shape[0], : image.shape[1]]
         centre = np.array([(xs * weights).sum(), (ys * weights).sum()]) / weights.sum()
@@ -38,7 +42,7 @@ def test_points_are_mapped_back(width: int, height: int, border: int, data: st.D
     image = np.zeros((height, width, 3), np.uint8)
     cv2.circle(image, (x, y), 5, (255, 255, 255), -1)
     framing = Framing(min_side=100, max_side=300, border=border)
-    (face,) = detect_faces(BlobDetector(), image, framing)
+    ((face,),) = detect_faces(BlobDetector(), [image], framing)
     np.testing.assert_allclose(face.landmarks5, np.tile([x, y], (5, 1)), atol=0.3)
     np.testing.assert_allclose(face.box[:2], [x, y], atol=0.3)
     scale = framing.scale(height, width)
@@ -55,12 +59,13 @@ def test_framed_size(width: int, height: int) -> None:
 
 
 def test_largest_face_comes_first() -> None:
-    def detector(image: np.ndarray) -> list[Detection]:
+    def detector(images: Sequence[np.ndarray]) -> list[list[Detection]]:
         points = np.zeros((5, 2), np.float32)
         boxes = [(0.99, 20.0), (0.7, 50.0), (0.8, 50.0)]
-        return [Detection(score, np.array([0, 0, side, side], np.float32), points) for score, side in boxes]
+        found = [Detection(score, np.array([0, 0, side, side], np.float32), points) for score, side in boxes]
+        return [found for _ in images]
 
-    faces = detect_faces(detector, np.zeros((300, 300, 3), np.uint8), Framing())  # type: ignore[arg-type]
+    (faces,) = detect_faces(detector, [np.zeros((300, 300, 3), np.uint8)], Framing())  # type: ignore[arg-type]
     assert [face.score for face in faces] == [0.8, 0.7, 0.99]
 
 
@@ -86,11 +91,11 @@ def test_yunet_finds_true_faces_and_no_false_ones() -> None:
     except AssetError as error:
         pytest.skip(str(error))
     detector = detectors.get("yunet")()
-    assert detector(np.zeros((240, 240, 3), np.uint8)) == []
+    assert detector([np.zeros((240, 240, 3), np.uint8)]) == [[]]
     for image in datasets.get("orl")(None).images[::40]:
         pixels = decode_image(image.read())
         assert pixels is not None
-        (face,) = detect_faces(detector, pixels, Framing())
+        ((face,),) = detect_faces(detector, [pixels], Framing())
         eyes, nose, mouth = face.landmarks5[:2], face.landmarks5[2], face.landmarks5[3:]
         assert eyes[0, 0] < eyes[1, 0], "the eye on the left of the image comes first"
         assert mouth[0, 0] < mouth[1, 0]

@@ -1,1 +1,1 @@
-"""Face detectors, one file each; each registers `() -> Detector` under its name."""
+"""Face detectors, one file each; each registers `(device="cpu") -> Detector` under its name."""

@@ -1,5 +1,6 @@
 """YuNet, through OpenCV."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import cv2
@@ -13,11 +14,14 @@ from veil.registry import detectors
 
 @detectors.register("yunet")
 class YuNet:
-    """Wu et al., YuNet: A Tiny Millisecond-level Face Detector, 2023; the release of March 2023."""
+    """Wu et al., YuNet: A Tiny Millisecond-level Face Detector, 2023; the release of March 2023.
+
+    OpenCV runs it on the CPU, one image after the other, whatever the device.
+    """
 
     name = "yunet"
 
-    def __init__(self, score_threshold: float = 0.6, nms_threshold: float = 0.3) -> None:
+    def __init__(self, device: str = "cpu", score_threshold: float = 0.6, nms_threshold: float = 0.3) -> None:
         self.asset_sha256 = load_registry().asset("yunet").sha256
         self.settings: dict[str, Any] = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
         path = str(fetch("yunet"))
@@ -29,8 +33,11 @@ class YuNet:
         finally:
             cv2.utils.logging.setLogLevel(level)
 
-    def __call__(self, image: np.ndarray) -> list[Detection]:
-        """Return all faces of a BGR uint8 (H, W, 3) image."""
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """Return all faces of each image; images are BGR uint8 (H, W, 3), of any sizes."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: np.ndarray) -> list[Detection]:
         height, width = image.shape[:2]
         self._net.setInputSize((width, height))
         # OpenCV's stubs do not say that it is None when there is no face.
