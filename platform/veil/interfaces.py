@@ -54,7 +54,12 @@ class FaceBatch(NamedTuple):
 
     def to(self, device: "torch.device | str") -> "FaceBatch":
         """The same batch on another device."""
-        return FaceBatch(*(None if value is None else value.to(device) for value in self))
+        return FaceBatch(
+            self.images.to(device),
+            self.landmarks.to(device),
+            None if self.parsing is None else self.parsing.to(device),
+            None if self.pose is None else self.pose.to(device),
+        )
 
 
 class SubjectPool(NamedTuple):

@@ -19,11 +19,13 @@ class Combined:
 
     Attributes:
         channels: sum of the parts' channels.
+        needs: union of the parts' needs.
     """
 
     def __init__(self, *parts: "Conditioning") -> None:
         self.parts = parts
         self.channels = sum(part.channels for part in parts)
+        self.needs: frozenset[str] = frozenset().union(*(part.needs for part in parts))
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, C, 112, 112) in [-1, 1]."""

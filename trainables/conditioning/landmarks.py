@@ -16,6 +16,7 @@ class Landmarks:
     """Polylines through the 68 landmarks."""
 
     channels = 1
+    needs = frozenset({"landmarks68"})
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, 1, 112, 112), -1 background to 1 line."""

@@ -19,6 +19,7 @@ class LowPass:
     """The image averaged to 14 × 14 cells, smoothly enlarged again."""
 
     channels = 3
+    needs: frozenset[str] = frozenset()
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, 3, 112, 112) in [-1, 1]."""

@@ -17,6 +17,7 @@ class Masked:
     """The image with the face grey, and the mask itself so that a grey background is not taken for a face."""
 
     channels = 4
+    needs = frozenset({"landmarks68"})
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, 4, 112, 112) in [-1, 1]: masked RGB, then the mask (1 inside the face)."""

@@ -15,6 +15,7 @@ class Pixels:
     """All pixels of the original (pix2pix's usual condition)."""
 
     channels = 3
+    needs: frozenset[str] = frozenset()
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, 3, 112, 112) in [-1, 1]."""

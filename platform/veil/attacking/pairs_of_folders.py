@@ -24,7 +24,7 @@ from veil.faces.align import align_face
 from veil.faces.contract import CropContract
 from veil.faces.prepare import Preparation, Progress
 from veil.faces.table import FaceRow, FaceTable
-from veil.registry import detectors
+from veil.registry import detectors, parsers
 
 TARGET_SPLIT, OWNED_SPLIT = "search", "attacker"
 FEWEST_PEOPLE = 2
@@ -96,7 +96,7 @@ def read_folders(
         crops[image.image_id] = cut_anonymized(matched.pairs[image.image_id], pixels, matrix)
 
     detector, landmarker = detectors.get(config.data.detector)(), load_landmarker()
-    contract = CropContract.of(detector, landmarker)
+    contract = CropContract.of(detector, landmarker, parsers.get(config.data.parsing)())
     everybody = {image.identity: TARGET_SPLIT for image in images}
     rows = []
     for row in Preparation(detector, landmarker, contract, everybody, hashes, cut).rows(images):

@@ -8,6 +8,7 @@ from typing import Any
 from veil.config import hash_values
 from veil.faces.align import ARCFACE_TEMPLATE
 from veil.faces.detection import Detector, Framing
+from veil.faces.parsing import Parser
 from veil.interfaces import CROP_SIZE
 
 
@@ -55,14 +56,16 @@ class CropContract:
     max_landmark_distance: float = 12.0
 
     @classmethod
-    def of(cls, detector: Detector, landmarker: Any) -> "CropContract":
-        """Contract of a detector and a 68-landmark predictor with all else at its default."""
+    def of(cls, detector: Detector, landmarker: Any, parser: Parser) -> "CropContract":
+        """Contract of a detector, a 68-landmark predictor and a face parser with all else at its default."""
         return cls(
             detector=detector.name,
             detector_sha256=detector.asset_sha256,
             detector_settings=dict(detector.settings),
             landmarks68=landmarker.name,
             landmarks68_sha256=landmarker.asset_sha256,
+            parsing=parser.name,
+            parsing_sha256=parser.asset_sha256,
         )
 
     @property

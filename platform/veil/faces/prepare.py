@@ -17,7 +17,7 @@ from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.contract import CropContract
 from veil.faces.detection import Detector, detect_faces
 from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows
-from veil.registry import datasets, detectors
+from veil.registry import datasets, detectors, parsers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
     splits = split_identities(dataset.identities, config.splits, config.split_seed)
     detector = detectors.get(config.detector)()
     landmarker = load_landmarker()
-    contract = CropContract.of(detector, landmarker)
+    contract = CropContract.of(detector, landmarker, parsers.get(config.parsing)())
     key = hash_values(
         {
             "dataset": dataset.fingerprint,

@@ -70,17 +70,17 @@ def test_largest_face_comes_first() -> None:
 
 
 def test_contract_hash_covers_every_setting() -> None:
-    detector, landmarker = BlobDetector(), BlobDetector()
-    contract = CropContract.of(detector, landmarker)
-    assert CropContract.of(detector, landmarker).hash == contract.hash
+    blob = BlobDetector()
+    contract = CropContract.of(blob, blob, blob)
+    assert CropContract.of(blob, blob, blob).hash == contract.hash
     other = BlobDetector()
     other.settings = {"score_threshold": 0.5}
-    assert CropContract.of(other, landmarker).hash != contract.hash
+    assert CropContract.of(other, blob, blob).hash != contract.hash
     other = BlobDetector()
     other.asset_sha256 = "1" * 64
-    assert len({CropContract.of(other, landmarker).hash, CropContract.of(detector, other).hash, contract.hash}) == 3
+    changed = [CropContract.of(*tools) for tools in ((other, blob, blob), (blob, other, blob), (blob, blob, other))]
     longer = CropContract("blob", "0" * 64, {}, "blob", "0" * 64, framing=Framing(border=41))
-    assert longer.hash != contract.hash
+    assert len({contract.hash, longer.hash, *(one.hash for one in changed)}) == 5
 
 
 @pytest.mark.data
