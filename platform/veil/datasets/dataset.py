@@ -1,7 +1,7 @@
 """What every dataset reader returns, and the checks that all datasets pass before any face is looked for."""
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ SHOWN = 5
 """How many offenders an error message lists."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceImage:
     """One file of a dataset.
 
@@ -87,18 +87,27 @@ def make_dataset(name: str, images: Sequence[SourceImage], fingerprint: str, whe
         where: folder or archive, for messages.
 
     Raises:
-        DataError: there are no images, or a person has a single one.
+        DataError: there are no images.
     """
     if not images:
         raise DataError(f"{where}: no images found; setting 'data.root' must name a folder or archive with images")
-    counts = Counter(image.identity for image in images)
-    singles = sorted(identity for identity, count in counts.items() if count < 2)
-    if singles:
-        raise DataError(
-            f"{where}: {len(singles)} of {len(counts)} people have a single image ({shorten(singles)}); a person needs "
-            "at least 2 images to be compared with themselves: add images or take these people out of 'data.root'"
-        )
     return Dataset(name, tuple(sorted(images, key=lambda image: image.image_id)), fingerprint)
+
+
+def several_people(files: Iterable[tuple[SourceImage, str]]) -> set[str]:
+    """Hashes of files that lie in the dataset under more than one person.
+
+    Nobody can tell whom such a file shows, and in two splits it would make one see the other: it is not used at all.
+
+    Args:
+        files: each image with the SHA-256 of its file.
+    """
+    owner: dict[str, str] = {}
+    return {
+        sha256
+        for image, sha256 in files
+        if image.identity is not None and owner.setdefault(sha256, image.identity) != image.identity
+    }
 
 
 def decode_image(content: bytes) -> np.ndarray | None:

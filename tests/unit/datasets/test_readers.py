@@ -96,12 +96,6 @@ def test_unreadable_folder(people_folder: Path, monkeypatch: pytest.MonkeyPatch)
         datasets.get("folder")(people_folder)
 
 
-def test_person_with_a_single_image(people_folder: Path) -> None:
-    (people_folder / "bob" / "1.bmp").unlink()
-    with pytest.raises(DataError, match=r"1 of 2 people have a single image \(bob\)"):
-        datasets.get("folder")(people_folder)
-
-
 def test_all_files_that_are_no_images_are_named(people_folder: Path) -> None:
     (people_folder / "ann" / "notes.txt").write_text("hello")
     (people_folder / "bob" / "empty.png").touch()

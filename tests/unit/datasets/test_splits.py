@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veil.config import SplitConfig
-from veil.datasets.splits import SPLITS, split_identities
+from veil.datasets.dataset import Dataset, SourceImage, make_dataset, several_people
+from veil.datasets.splits import SPLITS, assign_splits, split_identities
 from veil.errors import DataError
 
 sizes = st.integers(2, 6)
@@ -62,3 +63,59 @@ def test_too_few_people_says_the_numbers() -> None:
 
 def test_names_of_the_splits_are_the_settings() -> None:
     assert set(SPLITS) == set(SplitConfig.model_fields)
+
+
+def image(image_id: str, identity: str | None, split: str | None = None) -> SourceImage:
+    return SourceImage(image_id, identity, image_id, bytes, split=split)
+
+
+def dataset(*images: SourceImage) -> Dataset:
+    return make_dataset("mine", images, "", where="here")
+
+
+@given(seed=seeds, pairs=st.integers(6, 12), singles=st.integers(2, 6))
+def test_people_with_a_single_image_only_train(seed: int, pairs: int, singles: int) -> None:
+    two = [image(f"p{number}/{name}", f"p{number}") for number in range(pairs) for name in "ab"]
+    one = [image(f"s{number}/a", f"s{number}") for number in range(singles)]
+    splits = SplitConfig(train=2, attacker=2, search=2, sealed=2)
+    assigned = assign_splits(dataset(*two, *one), splits, seed)
+    assert {assigned.of(single) for single in one} == {"train"}
+    assert Counter(assigned.by_identity.values())["train"] == pairs - 6 + singles
+    people = split_identities([f"p{number}" for number in range(max(pairs, 8))], splits, seed)
+    if pairs >= 8:
+        assert {name: people[name] for name in people} == {
+            name: split for name, split in assigned.by_identity.items() if name.startswith("p")
+        }, "people with a single image do not change the draw of the others"
+    assert f"{singles} of {pairs + singles} people have a single image and only train: s0, s1" in assigned.notes[0]
+
+
+def test_too_few_people_with_two_images() -> None:
+    images = [image(f"s{number}/a", f"s{number}") for number in range(40)]
+    with pytest.raises(DataError, match="40 people, 40 of them with a single image, who can only train"):
+        assign_splits(dataset(*images), SplitConfig(), 0)
+
+
+def test_nobody_known_follows_the_dataset() -> None:
+    images = [image(split, None, split) for split in ("train", "search", "sealed")]
+    assigned = assign_splits(dataset(*images), SplitConfig(), 0)
+    assert [assigned.of(known) for known in images] == ["train", "search", "sealed"]
+    assert assigned.notes == ()
+
+
+@pytest.mark.parametrize("split", [None, "validation"])
+def test_neither_identity_nor_split_is_refused(split: str | None) -> None:
+    known = [image(f"p{number}/{name}", f"p{number}") for number in range(40) for name in "ab"]
+    with pytest.raises(DataError, match=r"1 of 81 images have neither an identity nor a split of train, .*\(lost\)"):
+        assign_splits(dataset(*known, image("lost", None, split)), SplitConfig(), 0)
+
+
+def test_one_file_under_several_people() -> None:
+    files = [
+        (image("ann/1", "ann"), "x"),
+        (image("ann/copy", "ann"), "x"),
+        (image("bob/1", "bob"), "y"),
+        (image("bob/2", "bob"), "z"),
+        (image("cid/1", "cid"), "y"),
+        (image("nobody", None, "train"), "z"),
+    ]
+    assert several_people(files) == {"y"}
