@@ -96,10 +96,11 @@ def read_folders(
         crops[image.image_id] = cut_anonymized(matched.pairs[image.image_id], pixels, matrix)
 
     detector, landmarker = detectors.get(config.data.detector)(), load_landmarker()
-    contract = CropContract.of(detector, landmarker, parsers.get(config.data.parsing)())
+    parser = parsers.get(config.data.parsing)()
+    contract = CropContract.of(detector, landmarker, parser)
     everybody = {image.identity: TARGET_SPLIT for image in images}
     rows = []
-    for row in Preparation(detector, landmarker, contract, everybody, hashes, cut).rows(images):
+    for row in Preparation(detector, landmarker, parser, contract, everybody, hashes, cut).rows(images):
         rows.append(row)
         progress(len(rows), len(images))
     usable = Counter(row.identity for row in rows if row.landmarks68 is not None and row.identity is not None)

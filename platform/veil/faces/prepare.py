@@ -16,6 +16,8 @@ from veil.errors import DataError
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.contract import CropContract
 from veil.faces.detection import Detector, detect_faces
+from veil.faces.parsing import Parser, warp_parsing
+from veil.faces.signals import Signals, measure_signals
 from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows
 from veil.registry import datasets, detectors, parsers
 
@@ -56,7 +58,8 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
     splits = split_identities(dataset.identities, config.splits, config.split_seed)
     detector = detectors.get(config.detector)()
     landmarker = load_landmarker()
-    contract = CropContract.of(detector, landmarker, parsers.get(config.parsing)())
+    parser = parsers.get(config.parsing)()
+    contract = CropContract.of(detector, landmarker, parser)
     key = hash_values(
         {
             "dataset": dataset.fingerprint,
@@ -73,7 +76,7 @@ def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, t
         return path
     require_writable(cache)
     hashes = check_images(dataset.images, where=str(root or config.dataset))
-    preparation = Preparation(detector, landmarker, contract, splits, hashes)
+    preparation = Preparation(detector, landmarker, parser, contract, splits, hashes)
     found = 0
 
     def counted() -> Iterator[FaceRow]:
@@ -103,7 +106,8 @@ class Preparation:
     Attributes:
         detector: finds faces.
         landmarker: maps crops, float (B, 3, 112, 112) in [-1, 1], to 68 landmarks (B, 68, 2).
-        contract: what both, and everything else that decides about crops, are.
+        parser: makes parsing maps; the dataset's own are warped where it is the one called "dataset".
+        contract: what these, and everything else that decides about crops, are.
         splits: split by identity.
         hashes: SHA-256 of the file by image id.
         on_aligned: called with each image in which a face was found, its pixels and its alignment to the crop.
@@ -111,6 +115,7 @@ class Preparation:
 
     detector: Detector
     landmarker: Landmarker
+    parser: Parser
     contract: CropContract
     splits: dict[str, str]
     hashes: dict[str, str]
@@ -146,9 +151,11 @@ class Preparation:
         if matrix is None:
             return replace(row, missing={"crop": "the five landmarks determine no alignment"})
         self.on_aligned(image, pixels, matrix)
+        own_map = image.read_parsing() if self.parser.name == "dataset" and image.read_parsing is not None else None
         return replace(
             row,
             crop=align_face(pixels, matrix),
+            parsing=None if own_map is None else warp_parsing(own_map, matrix, pixels.shape[:2]),
             landmarks5=apply_similarity(matrix, face.landmarks5),
             detector_score=face.score,
             source_scale=float(np.hypot(matrix[0, 0], matrix[1, 0])),
@@ -157,12 +164,17 @@ class Preparation:
     def _with_landmarks(self, rows: list[FaceRow]) -> list[FaceRow]:
         import torch
 
-        crops = [row.crop for row in rows if row.crop is not None]
-        if not crops:
+        found = [row.crop for row in rows if row.crop is not None]
+        if not found:
             return rows
+        crops = np.stack(found)
         with torch.no_grad():
-            predicted = iter(self.landmarker(images_to_tensor(np.stack(crops))).cpu().numpy())
-        return [row if row.crop is None else self._checked(row, next(predicted)) for row in rows]
+            predicted = iter(self.landmarker(images_to_tensor(crops)).cpu().numpy())
+        rows = [row if row.crop is None else self._checked(row, next(predicted)) for row in rows]
+        nowhere = np.full((68, 2), np.nan, np.float32)
+        landmarks = [nowhere if row.landmarks68 is None else row.landmarks68 for row in rows if row.crop is not None]
+        signals = iter(measure_signals(crops, np.stack(landmarks), self.parser))
+        return [row if row.crop is None else _with_signals(row, next(signals)) for row in rows]
 
     def _checked(self, row: FaceRow, landmarks68: np.ndarray) -> FaceRow:
         assert row.landmarks5 is not None
@@ -171,6 +183,14 @@ class Preparation:
             reason = f"the 68 landmarks lie {distance:.1f} px from the detector's five"
             return replace(row, missing={"landmarks68": reason})
         return replace(row, landmarks68=landmarks68.astype(np.float32))
+
+
+def _with_signals(row: FaceRow, signals: Signals) -> FaceRow:
+    missing = {**row.missing, **signals.missing}
+    if row.parsing is not None:  # the dataset's own
+        missing.pop("parsing", None)
+        signals = signals._replace(parsing=row.parsing)
+    return replace(row, parsing=signals.parsing, pose=signals.pose, missing=missing)
 
 
 def landmark_distance(landmarks68: np.ndarray, landmarks5: np.ndarray) -> float:
