@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from veil.assets import fetch
-from veil.datasets.dataset import decode_image
 from veil.errors import AssetError
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.detection import Framing, detect_faces
+from veil.faces.images import decode_image
 from veil.registry import datasets, detectors
 
 
@@ -35,7 +35,6 @@ def orl_crops(people: int, images_each: int) -> tuple[Tensor, np.ndarray, np.nda
         if person > people or number > images_each:
             continue
         pixels = decode_image(image.read())
-        assert pixels is not None
         face = detect_faces(detector, [pixels], Framing())[0][0]
         matrix = estimate_similarity(face.landmarks5)
         assert matrix is not None

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from veil.cli import app
 from veil.config import StudyConfig
-from veil.datasets.dataset import decode_image
 from veil.errors import ConfigError, DataError, ProtocolError, TrackingError, VeilError
+from veil.faces.images import decode_image
 from veil.protocol.score import Estimate, RungScore, TrialScore
 from veil.registry import datasets
 from veil.study import Manifest, StudyFolder, TrialRecord
@@ -58,8 +58,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if person <= PEOPLE and number <= IMAGES:
             path = root / f"s{person}" / f"{number}.png"
             path.parent.mkdir(exist_ok=True)
-            pixels = decode_image(image.read())
-            assert pixels is not None and cv2.imwrite(str(path), pixels)
+            assert cv2.imwrite(str(path), decode_image(image.read()))
     return root
 
 

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil.config import StudyConfig
-from veil.datasets.dataset import SourceImage, decode_image, shorten
+from veil.datasets.dataset import SourceImage, shorten
 from veil.datasets.folder import list_person_files
 from veil.errors import DataError, ProtocolError
 from veil.faces.align import align_face
 from veil.faces.contract import CropContract
+from veil.faces.images import UnreadableImageError, decode_image
 from veil.faces.prepare import Preparation, Progress
 from veil.faces.table import FaceRow, FaceTable
 from veil.registry import detectors, parsers
@@ -188,12 +189,11 @@ def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized
         for path in files:
             try:
                 content = path.read_bytes()
-            except OSError as error:
-                unusable.append(f"{path} ({error.strerror or error})")
+                decode_image(content)
+            except (OSError, UnreadableImageError) as error:
+                unusable.append(f"{path} ({getattr(error, 'strerror', None) or error})")
                 continue
-            if decode_image(content) is None:
-                unusable.append(f"{path} ({len(content)} bytes, not an image)")
-            elif path is files[0]:
+            if path is files[0]:
                 hashes[image_id] = hashlib.sha256(content).hexdigest()
                 people[hashes[image_id]].add(image_id.split("/", 1)[0])
     if unusable:
@@ -221,9 +221,10 @@ def cut_anonymized(files: tuple[Path, Path], clear: np.ndarray, matrix: np.ndarr
     Raises:
         DataError: the photographs do not show the same frame.
     """
-    pixels = decode_image(files[1].read_bytes())
-    if pixels is None:
-        raise DataError(f"{files[1]} changed while it was being read; run the command again")
+    try:
+        pixels = decode_image(files[1].read_bytes())
+    except UnreadableImageError as error:
+        raise DataError(f"{files[1]} changed while it was being read; run the command again") from error
     (height, width), (other_height, other_width) = clear.shape[:2], pixels.shape[:2]
     if abs(width * other_height / (height * other_width) - 1) > ASPECT_TOLERANCE:
         raise DataError(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from veil.errors import DataError
+from veil.faces.images import UnreadableImageError, decode_image
 
 SHOWN = 5
 """How many offenders an error message lists."""
@@ -110,20 +110,6 @@ def several_people(files: Iterable[tuple[SourceImage, str]]) -> set[str]:
     }
 
 
-def decode_image(content: bytes) -> np.ndarray | None:
-    """Decode any common image format to uint8 (H, W, 3) in OpenCV's BGR order, upright as EXIF says.
-
-    Returns:
-        None if `content` is not an image; grey images get three equal channels.
-    """
-    if not content:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # some decoders raise where others return None
-        return None
-
-
 def check_images(images: Iterable[SourceImage], where: str) -> dict[str, str]:
     """Open every file once, so that a bad one is reported at the start and together with all others.
 
@@ -141,11 +127,9 @@ def check_images(images: Iterable[SourceImage], where: str) -> dict[str, str]:
         total += 1
         try:
             content = image.read()
-        except OSError as error:
-            unusable.append(f"{image.path} ({error.strerror or error})")
-            continue
-        if decode_image(content) is None:
-            unusable.append(f"{image.path} ({len(content)} bytes, not an image)")
+            decode_image(content)
+        except (OSError, UnreadableImageError) as error:
+            unusable.append(f"{image.path} ({getattr(error, 'strerror', None) or error})")
             continue
         hashes[image.image_id] = hashlib.sha256(content).hexdigest()
         people_by_hash[hashes[image.image_id]].add(image.identity)

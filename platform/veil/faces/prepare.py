@@ -10,12 +10,13 @@ import numpy as np
 
 from veil.atomic import require_writable
 from veil.config import DataConfig, hash_values
-from veil.datasets.dataset import SourceImage, check_images, decode_image
+from veil.datasets.dataset import SourceImage, check_images
 from veil.datasets.splits import split_identities
 from veil.errors import DataError
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.contract import CropContract
 from veil.faces.detection import Detector, detect_faces
+from veil.faces.images import UnreadableImageError, decode_image
 from veil.faces.parsing import Parser, warp_parsing
 from veil.faces.signals import Signals, measure_signals
 from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows
@@ -141,8 +142,8 @@ class Preparation:
             pixels = decode_image(image.read())
         except OSError as error:
             raise DataError(f"cannot read {image.path}: {error.strerror or error}") from error
-        if pixels is None:
-            raise DataError(f"{image.path} changed while it was being prepared; run `veil prepare` again")
+        except UnreadableImageError as error:
+            raise DataError(f"{image.path} changed while it was being prepared; run `veil prepare` again") from error
         (faces,) = detect_faces(self.detector, [pixels], self.contract.framing)
         if not faces:
             return replace(row, missing={"crop": "no face found"})

@@ -179,7 +179,7 @@ def test_unusable_files_of_both_folders_are_named_together(tmp_path):
     (clear / "p3/1.png").write_bytes(b"")
     (hidden / "p4/2.png").write_text("no image")
     lenient = settings(far=0.1)
-    with pytest.raises(DataError, match=r"2 files .*p3/1.png \(0 bytes.*p4/2.png \(8 bytes, not an image"):
+    with pytest.raises(DataError, match=r"2 files .*p3/1.png \(empty file.*p4/2.png \(not an image"):
         read_folders(clear, hidden, lenient)
 
 
