@@ -159,14 +159,15 @@ def frontier(
     against: Annotated[int | None, typer.Option(help="Compare all trials with this one, person by person.")] = None,
 ) -> None:
     """Print the frontier with intervals and write its interactive page."""
-    from veil.reporting import print_comparison, print_frontier, studies_attackers, write_frontier_page
+    from veil.reporting import print_comparison, print_frontier, study_kind, write_frontier_page
 
     folder = StudyFolder(root / study)
     config = folder.config()
     if not folder.records():
         raise ConfigError(f"the study {study!r} has no finished trial yet; run `veil resume {study} --root {root}`")
-    if studies_attackers(folder):
-        raise ConfigError(f"the study {study!r} varies an attacker and has no frontier; see `veil robustness {study}`")
+    if (kind := study_kind(folder)) != "anonymizers":
+        command = {"attackers": "robustness", "detectors": "sensitivity"}[kind]
+        raise ConfigError(f"the study {study!r} compares {kind} and has no frontier; see `veil {command} {study}`")
     print_frontier(config, folder, console)
     if against is not None:
         print_comparison(config, folder, against, console)
@@ -189,6 +190,24 @@ def robustness(
     print_robustness(config, folder, console)
     page = write_curves_page(config, folder)
     console.print(f"robustness page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+@app.command()
+def sensitivity(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Print how scores depend on the detector and its alignment, and write the page of the comparison."""
+    from veil.reporting import print_sensitivity, write_detectors_page
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    print_sensitivity(config, folder, console)
+    page = write_detectors_page(config, folder)
+    console.print(f"sensitivity page   {page}", highlight=False)
     if open_page:
         typer.launch(page.resolve().as_uri())
 

@@ -152,6 +152,7 @@ class SuiteConfig(Settings):
         bootstrap_replicates: resamples of the identities, for statements over many trials at once.
         floor_permutations: label permutations for the chance floor.
         features: registered feature net whose features the kernel inception distance compares.
+        labelled_images: images of each set in `data.extra` on which labelled expressions are read; 0 reads none.
         seed: seed of adaptive attackers, resamples and permutations.
         strength: settings of adaptive attackers by attacker name.
     """
@@ -163,6 +164,7 @@ class SuiteConfig(Settings):
     bootstrap_replicates: int = Field(1000, ge=100)
     floor_permutations: int = Field(200, ge=20)
     features: str = "alexnet"
+    labelled_images: int = Field(500, ge=0)
     seed: int = 0
     strength: dict[str, dict[str, Any]] = {}
 

@@ -291,6 +291,9 @@ class TrialOutcome:
         synthetic: objective values of a problem without faces; such a trial can never be picked.
         seconds: wall time by part, for example {"warm_start": 12.0, "train": 40.0}.
         strength: strength of attackers that holds for this trial alone; only studies of attackers use it.
+        detector: registered detector that finds and aligns the faces of this trial alone; only studies of detectors use
+            it.
+        training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
     """
 
     anonymizer: Anonymizer | None = None
@@ -298,6 +301,8 @@ class TrialOutcome:
     synthetic: dict[str, float] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     strength: dict[str, dict[str, Any]] = field(default_factory=dict)
+    detector: str | None = None
+    training_faces: dict[str, int] = field(default_factory=dict)
 
 
 class Trainable(Protocol):
@@ -344,6 +349,9 @@ class Anchor(NamedTuple):
 
 class SearchSpace(Protocol):
     """What a study explores, written define-by-run.
+
+    A space whose trials ask for detectors of their own names all of them as an attribute `detectors`, a sequence of
+    registered names: the study's images are prepared with each before the first trial starts.
 
     Attributes:
         trainables: every trainable that a trial of this space can run; the first is the one that is sampled.

@@ -13,10 +13,11 @@ from veil.faces.prepare import prepare
 from veil.faces.table import FaceTable
 from veil.frontier.points import FrontierPoint
 from veil.frontier.selection import select
+from veil.points import frontier_point
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore
 from veil.registry import trainables
-from veil.study import StudyFolder, TrialRecord, frontier_point
+from veil.study import StudyFolder, TrialRecord
 from veil.tracking import Tracker
 from veil.tracking.models import ModelName, register_operating_point
 
@@ -99,12 +100,15 @@ def _candidates(folder: StudyFolder, budget: Budget) -> list[FrontierPoint]:
     records = [record for record in folder.records() if budget.trial in (None, record.number)]
     if budget.trial is not None and not records:
         raise ConfigError(f"trial {budget.trial} has not finished in study {folder.name!r}; see `veil frontier`")
-    points = [frontier_point(record) for record in records if not record.strength]
+    points = [frontier_point(record) for record in records if record.compares == "anonymizers"]
     if records and not points:
         what = "every trial" if budget.trial is None else f"trial {budget.trial}"
+        judged = {
+            "attackers": "was judged by one attacker at a strength of its own, not by a whole suite",
+            "detectors": "was judged on crops of its own, not on those of the study",
+        }[records[0].compares]
         raise ConfigError(
-            f"nothing to pick: {what} of study {folder.name!r} was judged by one attacker at a strength of its own, "
-            "not by a whole suite; pick from a study of anonymizers"
+            f"nothing to pick: {what} of study {folder.name!r} {judged}; pick from a study of anonymizers"
         )
     if budget.trial is None:
         return select(points, max_leak=budget.max_leak, min_utility=budget.min_utility, knee=budget.knee)

@@ -1,4 +1,4 @@
-"""A study for people: its frontier or its attackers' curves as a table and a page, and where its time went."""
+"""A study for people: its frontier, curves or comparison as a table and a page, and where its time went."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,15 @@ from veil.frontier.comparison import SampledTrial, compare_with, comparison_tabl
 from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
 from veil.frontier.page import write_page
 from veil.frontier.points import FrontierPoint
-from veil.frontier.robustness import robustness_table
+from veil.frontier.robustness import RobustnessPoint, robustness_table
 from veil.frontier.robustness_page import write_robustness_page
+from veil.frontier.sensitivity import SensitivityPoint, compare_detectors, sensitivity_table
+from veil.frontier.sensitivity_page import write_sensitivity_page
 from veil.frontier.table import frontier_table
 from veil.metrics.intervals import percentile_interval
 from veil.objectives import Objective, get_objective
-from veil.study import StudyFolder, TrialRecord, frontier_point, robustness_point
+from veil.points import frontier_point, robustness_point, sensitivity_point
+from veil.study import StudyFolder, StudyKind, TrialRecord
 
 
 def study_objectives(config: StudyConfig) -> list[Objective]:
@@ -28,8 +31,8 @@ def study_objectives(config: StudyConfig) -> list[Objective]:
 
 
 def study_points(folder: StudyFolder) -> list[FrontierPoint]:
-    """Every finished trial as a point, but for those judged at a strength of their own, which compare with no other."""
-    return [frontier_point(record) for record in folder.records() if not record.strength]
+    """Every finished trial as a point, but for those that compare attackers or detectors instead of anonymizers."""
+    return [frontier_point(record) for record in folder.records() if record.compares == "anonymizers"]
 
 
 def study_hypervolume(config: StudyConfig, folder: StudyFolder) -> float:
@@ -44,36 +47,53 @@ def write_frontier_page(config: StudyConfig, folder: StudyFolder) -> Path:
     )
 
 
-def studies_attackers(folder: StudyFolder) -> bool:
-    """Whether trials of the study were judged at a strength of their own: it has curves of them, and no frontier."""
-    return any(record.strength for record in folder.records())
+def study_kind(folder: StudyFolder) -> StudyKind:
+    """What a study compares; one of attackers or detectors has curves or differences, and no frontier."""
+    kinds = {record.compares for record in folder.records()} - {"anonymizers"}
+    return kinds.pop() if kinds else "anonymizers"
 
 
 def study_page(folder: StudyFolder) -> Path:
     """Where the page lies that shows what the study is about."""
-    return folder.robustness_path if studies_attackers(folder) else folder.page_path
+    return {
+        "anonymizers": folder.page_path,
+        "attackers": folder.robustness_path,
+        "detectors": folder.sensitivity_path,
+    }[study_kind(folder)]
 
 
 def write_study_page(config: StudyConfig, folder: StudyFolder) -> Path:
     """Write that page and return its path."""
-    write = write_curves_page if studies_attackers(folder) else write_frontier_page
+    write = {
+        "anonymizers": write_frontier_page,
+        "attackers": write_curves_page,
+        "detectors": write_detectors_page,
+    }[study_kind(folder)]
     return write(config, folder)
 
 
 def print_study(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
     """The table that shows what the study is about."""
-    show = print_robustness if studies_attackers(folder) else print_frontier
+    show = {
+        "anonymizers": print_frontier,
+        "attackers": print_robustness,
+        "detectors": print_sensitivity,
+    }[study_kind(folder)]
     show(config, folder, console)
 
 
 def write_curves_page(config: StudyConfig, folder: StudyFolder) -> Path:
     """Write the page of a study of attackers and return its path."""
     return write_robustness_page(
-        folder.robustness_path,
-        [robustness_point(record) for record in folder.records() if record.strength and record.state == "valid"],
-        config.study,
-        config.suite.far,
-        {f"trial {record.number}, {record.label}": record.reason or "" for record in _not_valid(folder)},
+        folder.robustness_path, _robustness_points(folder), config.study, config.suite.far, _reasons(folder)
+    )
+
+
+def write_detectors_page(config: StudyConfig, folder: StudyFolder) -> Path:
+    """Write the page of a study of detectors and return its path."""
+    compared = compare_detectors(_sensitivity_points(folder), config.data.detector, config.data.splits.search)
+    return write_sensitivity_page(
+        folder.sensitivity_path, compared, config.study, config.data.detector, config.suite.far, _reasons(folder)
     )
 
 
@@ -83,18 +103,63 @@ def print_robustness(config: StudyConfig, folder: StudyFolder, console: Console)
     Raises:
         ConfigError: the study varies no attacker.
     """
-    if not studies_attackers(folder):
-        raise ConfigError(
-            f"no trial of study {folder.name!r} was judged at a strength of its own; see `veil frontier`, or start a "
-            "study of attackers: veil sweep --preset attackers"
-        )
-    records = folder.records()
-    points = [robustness_point(record) for record in records if record.strength and record.state == "valid"]
+    _require(folder, "attackers", "was judged at a strength of its own")
+    title = f"study {config.study}: {len(folder.records())} trials"
     console.print()
-    console.print(robustness_table(points, config.suite.far, f"study {config.study}: {len(records)} trials"))
+    console.print(robustness_table(_robustness_points(folder), config.suite.far, title))
+    _print_reasons(folder, console)
+
+
+def print_sensitivity(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
+    """What depends on the detector, one section an anonymizer, then the trials that are not valid.
+
+    Raises:
+        ConfigError: the study varies no detector.
+    """
+    _require(folder, "detectors", "was judged on crops of its own")
+    title = f"study {config.study}: {len(folder.records())} trials"
+    points = _sensitivity_points(folder)
+    console.print()
+    console.print(sensitivity_table(points, config.data.detector, config.data.splits.search, title))
+    _print_reasons(folder, console)
+
+
+def _require(folder: StudyFolder, kind: StudyKind, judged: str) -> None:
+    preset = {"attackers": "attackers", "detectors": "ablations", "anonymizers": "smoke"}[kind]
+    if study_kind(folder) != kind:
+        raise ConfigError(
+            f"no trial of study {folder.name!r} {judged}; see `veil frontier`, or start a study of {kind}: "
+            f"veil sweep --preset {preset}"
+        )
+
+
+def _robustness_points(folder: StudyFolder) -> list[RobustnessPoint]:
+    return [
+        robustness_point(record)
+        for record in folder.records()
+        if record.compares == "attackers" and record.state == "valid"
+    ]
+
+
+def _sensitivity_points(folder: StudyFolder) -> list[SensitivityPoint]:
+    return [sensitivity_point(record, folder.spreads(record.number)) for record in _valid(folder, "detectors")]
+
+
+def _valid(folder: StudyFolder, kind: StudyKind) -> list[TrialRecord]:
+    return [record for record in folder.records() if record.compares == kind and record.state == "valid"]
+
+
+def _not_valid(folder: StudyFolder) -> list[TrialRecord]:
+    return [record for record in folder.records() if record.state != "valid"]
+
+
+def _reasons(folder: StudyFolder) -> dict[str, str]:
+    return {f"trial {record.number}, {record.label}": record.reason or "" for record in _not_valid(folder)}
+
+
+def _print_reasons(folder: StudyFolder, console: Console) -> None:
     for record in _not_valid(folder):
-        line = Text.assemble((f"✗ trial {record.number} ", "red"), f"{record.label}: {record.reason}")
-        console.print(line)
+        console.print(Text.assemble((f"✗ trial {record.number} ", "red"), f"{record.label}: {record.reason}"))
 
 
 def _hypervolume_interval(folder: StudyFolder, points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
@@ -126,7 +191,7 @@ def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, c
             left_out={name: spread.left_out for name, spread in folder.spreads(record.number).items()},
         )
         for record in folder.records()
-        if record.state == "valid" and not record.synthetic and not record.strength
+        if record.state == "valid" and not record.synthetic and record.compares == "anonymizers"
     }
     if reference not in trials:
         raise ConfigError(
@@ -137,10 +202,6 @@ def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, c
     objectives = study_objectives(config)
     comparisons = compare_with(chosen, list(trials.values()), objectives)
     console.print(comparison_table(chosen, comparisons, objectives))
-
-
-def _not_valid(folder: StudyFolder) -> list[TrialRecord]:
-    return [record for record in folder.records() if record.state != "valid"]
 
 
 def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -> None:

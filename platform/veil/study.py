@@ -14,14 +14,14 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from veil.atomic import replace_when_complete
-from veil.config import Settings, StudyConfig, flatten
+from veil.config import Settings, StudyConfig
 from veil.errors import ConfigError, DataError, ProtocolError, VeilError, nearest
-from veil.frontier.points import FrontierPoint, Interval
-from veil.frontier.robustness import SEPARATOR, RobustnessPoint
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, TrialScore
 
 TrialState = Literal["valid", "invalid", "diverged", "failed"]
+StudyKind = Literal["anonymizers", "attackers", "detectors"]
+"""What a study compares. Trials of the first kind are points of a frontier, trials of the others never are."""
 
 SPREADS = "spreads.npz"
 
@@ -60,6 +60,8 @@ class TrialRecord(Settings):
         synthetic: whether the values come from a problem without faces.
         strength: settings of the one attacker that this trial was judged by at a strength of its own, by its name;
             empty for trials judged by the study's suite.
+        detector: detector that found and aligned the faces of this trial; None for trials on the study's own crops.
+        training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
         score: the whole score card, where the protocol judged the trial.
         reason: why the trial is not valid.
         seconds: wall time by part.
@@ -76,10 +78,19 @@ class TrialRecord(Settings):
     objectives: dict[str, Estimate] = {}
     synthetic: bool = False
     strength: dict[str, dict[str, Any]] = {}
+    detector: str | None = None
+    training_faces: dict[str, int] = {}
     score: TrialScore | None = None
     reason: str | None = None
     seconds: dict[str, float] = {}
     peak_memory_bytes: int = Field(0, ge=0)
+
+    @property
+    def compares(self) -> StudyKind:
+        """What the study of this trial compares."""
+        if self.detector is not None:
+            return "detectors"
+        return "attackers" if self.strength else "anonymizers"
 
 
 class StudyFolder:
@@ -122,6 +133,11 @@ class StudyFolder:
     def robustness_path(self) -> Path:
         """The page of a study of attackers: leak against strength."""
         return self.path / "robustness.html"
+
+    @property
+    def sensitivity_path(self) -> Path:
+        """The page of a study of detectors: what depends on how faces are found and aligned."""
+        return self.path / "sensitivity.html"
 
     def trial(self, number: int) -> Path:
         """Folder of one trial."""
@@ -297,75 +313,3 @@ def _parse_record(path: Path) -> TrialRecord:
             f"{error}; another version of Veil wrote this record, whose scores do not mix with new ones: read it with "
             "that version, or sweep anew under another --set study=NAME"
         ) from None
-
-
-def frontier_point(record: TrialRecord) -> FrontierPoint:
-    """The record as a point for tables, pages and selection.
-
-    Raises:
-        ProtocolError: the trial was judged at a strength of its own, so that its leak compares with no other.
-    """
-    if record.strength:
-        raise ProtocolError(
-            f"trial {record.number} ({record.label}) was judged by {' and '.join(record.strength)} at a strength of "
-            "its own and not by a whole suite: its leak compares with no other; see `veil robustness`"
-        )
-    conditioning = record.params.get("conditioning")
-    return FrontierPoint(
-        trial=record.number,
-        label=f"{record.label} (one expression for all)" if _collapsed(record.score) else record.label,
-        family=record.family,
-        trainable=record.trainable,
-        conditioning=conditioning if isinstance(conditioning, str) else None,
-        valid=record.state == "valid",
-        reason=record.reason,
-        synthetic=record.synthetic,
-        objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},
-        extras=_extras(record.score) if record.score is not None else {},
-        strongest=record.score.strongest if record.score is not None else None,
-    )
-
-
-def robustness_point(record: TrialRecord) -> RobustnessPoint:
-    """A valid trial that was judged at a strength of its own, as a point of a curve."""
-    assert record.score is not None and record.score.valid
-    ((attacker, strength),) = record.strength.items()
-    rungs = record.score.rungs
-    worst = max(
-        (rung for rung in rungs if rung.name.split("/")[0] == attacker), key=lambda rung: (rung.tar.value, rung.name)
-    )
-    references = {
-        name: Interval(*max((rung.tar.value, rung.tar.low, rung.tar.high) for rung in rungs if rung.name == name))
-        for name in ("naive", "parrot")
-    }
-    return RobustnessPoint(
-        trial=record.number,
-        anonymizer=record.label.partition(f" {SEPARATOR} ")[0],
-        attacker=attacker,
-        strength=flatten(strength),
-        leak=Interval(worst.tar.value, worst.tar.low, worst.tar.high),
-        comparison=worst.name,
-        floor_mean=worst.floor_mean,
-        floor_95=worst.floor_95,
-        references=references,
-    )
-
-
-def _collapsed(score: TrialScore | None) -> bool:
-    return score is not None and score.expression is not None and score.expression.collapsed
-
-
-def _extras(score: TrialScore) -> dict[str, float]:
-    """Numbers that belong beside the objectives; of several recognizers or ways of one attack, the worst counts."""
-    extras: dict[str, float] = {}
-    for rung in score.rungs:
-        name = rung.name.split("/")[0]
-        worst = min if name == "control" else max
-        extras[name] = worst(extras.get(name, rung.tar.value), rung.tar.value)
-    if score.proxy:
-        extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
-        extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())
-    if score.recognizers:
-        extras["search_cosine"] = max(reading.cosine for reading in score.recognizers.values())
-    extras["collapsed"] = float(_collapsed(score))
-    return extras

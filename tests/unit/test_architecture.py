@@ -29,6 +29,7 @@ LAYERS = (
     ),
     ("protocol",),
     ("study",),
+    ("points",),
     ("tracking", "reporting"),
     ("sweep", "picking", "attacking"),
     ("cli",),

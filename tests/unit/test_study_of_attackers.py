@@ -10,9 +10,10 @@ from rich.console import Console
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError
 from veil.picking import Budget, pick_point
+from veil.points import frontier_point, robustness_point
 from veil.protocol.score import Estimate, RungScore, TrialScore
 from veil.reporting import print_robustness, print_study, study_page, study_points, write_study_page
-from veil.study import Manifest, StudyFolder, TrialRecord, frontier_point, robustness_point
+from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.tracking import Tracker
 
 MANIFEST = Manifest(

@@ -3,17 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from veil.frontier.figures import COLOURS, MUTED, common_layout
-from veil.frontier.page import embed
+from veil.frontier.frame import framed_page, html_table
 from veil.frontier.robustness import Curve, RobustnessPoint, curve_name, robustness_curves, value_text
 
 COLUMNS = 2
@@ -44,15 +41,15 @@ def render_robustness(
     """
     curves = robustness_curves(points)
     panels = list(dict.fromkeys((curve.attacker, curve.setting) for curve in curves))
-    template = Template(files("veil.frontier").joinpath("robustness.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        study=escape(study),
-        plotly_js=get_plotlyjs(),
+    return framed_page(
+        subject="robustness",
+        study=study,
+        lead="How much of an anonymizer's protection is left as an attacker grows stronger.",
         height=PANEL_PIXELS * max(1, math.ceil(len(panels) / COLUMNS)) + 60,
-        curves=embed(robustness_figure(curves, far), "curves"),
+        figure=("Leak against strength", robustness_figure(curves, far)),
         reading=_reading(far),
-        table=_table(points, far),
-        invalid=_invalid(invalid or {}),
+        table=("All strengths", _table(points, far)),
+        invalid=invalid or {},
     )
 
 
@@ -156,8 +153,8 @@ def _positions(values: Sequence[Any]) -> dict[str, float]:
     return {text: float(index) for index, text in enumerate(texts)}
 
 
-def _reading(far: float) -> str:
-    items = [
+def _reading(far: float) -> list[str]:
+    return [
         "<b>Every mark is one attack of its own:</b> the same anonymizer, the same people, the same chance; only the "
         "setting on the horizontal axis differs, every other setting of the attacker is equal along a curve.",
         f"<b>Height</b> is the share of same-person pairs that the attacker's worst comparison recognizes when {far:g} "
@@ -167,7 +164,6 @@ def _reading(far: float) -> str:
         "<b>A curve that still rises at its right end</b> says that a stronger attacker would recognize more.",
         "These trials are no points of a frontier and can never be picked: each was judged by one attacker only.",
     ]
-    return "".join(f"<li>{item}</li>" for item in items)
 
 
 def _table(points: Sequence[RobustnessPoint], far: float) -> str:
@@ -186,16 +182,5 @@ def _table(points: Sequence[RobustnessPoint], far: float) -> str:
             escape(point.comparison),
             str(point.trial),
         ]
-        body.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-
-
-def _invalid(invalid: Mapping[str, str]) -> str:
-    if not invalid:
-        return ""
-    rows = "".join(f"<li><b>{escape(name)}</b>: {escape(reason)}</li>" for name, reason in invalid.items())
-    return (
-        f"<section><h2>Invalid trials ({len(invalid)})</h2><p>An attack that failed is no evidence of privacy: it is "
-        f"named here and drawn nowhere.</p><ul>{rows}</ul></section>"
-    )
+        body.append(cells)
+    return html_table(headings, body)

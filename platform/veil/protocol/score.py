@@ -105,6 +105,34 @@ class ExpressionScore(Settings):
     labelled: LabelledExpression | None = None
 
 
+class LabelledSetScore(Settings):
+    """What is left of the labelled expressions of a set of faces that nobody is attacked in; intervals over its images.
+
+    Attributes:
+        n_images: anonymized images.
+        low_resolution: those whose source shows less than half of the crop's resolution.
+        left_out: labelled images in which a signal that the anonymizer needs is missing, or no face was found.
+        accuracy_clear, accuracy: of the evaluator's top-1 decision on originals and on anonymized images.
+        accuracy_retention: their ratio; None where the evaluator reads none of the originals.
+        macro_f1_clear, macro_f1: F1 averaged over classes.
+        macro_f1_retention: their ratio; None as above.
+        js: mean Jensen-Shannon divergence in bits between the evaluator's posteriors before and after.
+        top1_agreement: share of images whose most probable expression is unchanged.
+    """
+
+    n_images: int
+    low_resolution: int
+    left_out: int
+    accuracy_clear: Estimate
+    accuracy: Estimate
+    accuracy_retention: Estimate | None
+    macro_f1_clear: Estimate
+    macro_f1: Estimate
+    macro_f1_retention: Estimate | None
+    js: Estimate
+    top1_agreement: Estimate
+
+
 class RealismScore(Settings):
     """How much the published images look like photographs of faces, and like the originals.
 
@@ -198,6 +226,9 @@ class TrialScore(Settings):
         target_split: people who were attacked, "search" or "sealed".
         n_images: images that were attacked.
         undetected: images of these people in which no face was found before anonymization; they are not scored.
+        without_landmarks: images of these people in which a face was found, but no 68 landmarks; not scored either.
+        low_resolution: scored images whose source shows less than half of the crop's resolution.
+        labelled_sets: expressions of other faces, by the name of their set; empty where none are labelled.
         suite_hash, data_hash, contract_hash: attack suite with its models, contents of the faces, crop contract.
         models: SHA-256 of weights by "role/name".
         seeds: seeds by use.
@@ -221,6 +252,9 @@ class TrialScore(Settings):
     target_split: str
     n_images: int
     undetected: int
+    without_landmarks: int = 0
+    low_resolution: int = 0
+    labelled_sets: dict[str, LabelledSetScore] = {}
     suite_hash: str
     data_hash: str
     contract_hash: str

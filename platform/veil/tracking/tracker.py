@@ -32,7 +32,8 @@ SWEEP_NOTE = """Each nested run is one trial of this study; below it lies one ru
 agreement of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over
 people.
 Select trials and press *Compare* for a scatter plot of `objective/leak` against `objective/utility`.
-The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a study of attackers leak against strength.
+The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a study of attackers leak against strength,
+`sensitivity.html` of a study of detectors what depends on them.
 """
 
 

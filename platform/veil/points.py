@@ -1,0 +1,113 @@
+"""Finished trials as points: of a frontier, of a curve against strength, or of a comparison of detectors."""
+
+from collections.abc import Mapping
+
+from veil.config import flatten
+from veil.errors import ProtocolError
+from veil.frontier.points import FrontierPoint, Interval
+from veil.frontier.robustness import SEPARATOR, RobustnessPoint
+from veil.frontier.sensitivity import SensitivityPoint
+from veil.protocol.measurement import CONTROL, Spread
+from veil.protocol.score import TrialScore
+from veil.study import TrialRecord
+
+
+def frontier_point(record: TrialRecord) -> FrontierPoint:
+    """The record as a point for tables, pages and selection.
+
+    Raises:
+        ProtocolError: the trial was judged at a strength or on crops of its own, so that its leak compares with no
+            other.
+    """
+    if record.compares == "detectors":
+        raise ProtocolError(
+            f"trial {record.number} ({record.label}) was judged on faces that the detector {record.detector!r} found: "
+            "its scores compare with no other crops; see `veil sensitivity`"
+        )
+    if record.compares == "attackers":
+        raise ProtocolError(
+            f"trial {record.number} ({record.label}) was judged by {' and '.join(record.strength)} at a strength of "
+            "its own and not by a whole suite: its leak compares with no other; see `veil robustness`"
+        )
+    conditioning = record.params.get("conditioning")
+    return FrontierPoint(
+        trial=record.number,
+        label=f"{record.label} (one expression for all)" if _collapsed(record.score) else record.label,
+        family=record.family,
+        trainable=record.trainable,
+        conditioning=conditioning if isinstance(conditioning, str) else None,
+        valid=record.state == "valid",
+        reason=record.reason,
+        synthetic=record.synthetic,
+        objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},
+        extras=_extras(record.score) if record.score is not None else {},
+        strongest=record.score.strongest if record.score is not None else None,
+    )
+
+
+def robustness_point(record: TrialRecord) -> RobustnessPoint:
+    """A valid trial that was judged at a strength of its own, as a point of a curve."""
+    assert record.score is not None and record.score.valid
+    ((attacker, strength),) = record.strength.items()
+    rungs = record.score.rungs
+    worst = max(
+        (rung for rung in rungs if rung.name.split("/")[0] == attacker), key=lambda rung: (rung.tar.value, rung.name)
+    )
+    references = {
+        name: Interval(*max((rung.tar.value, rung.tar.low, rung.tar.high) for rung in rungs if rung.name == name))
+        for name in ("naive", "parrot")
+    }
+    return RobustnessPoint(
+        trial=record.number,
+        anonymizer=record.label.partition(f" {SEPARATOR} ")[0],
+        attacker=attacker,
+        strength=flatten(strength),
+        leak=Interval(worst.tar.value, worst.tar.low, worst.tar.high),
+        comparison=worst.name,
+        floor_mean=worst.floor_mean,
+        floor_95=worst.floor_95,
+        references=references,
+    )
+
+
+def sensitivity_point(record: TrialRecord, spreads: Mapping[str, Spread]) -> SensitivityPoint:
+    """A valid trial on crops of its own, as a row of a comparison of detectors.
+
+    Args:
+        record: the trial.
+        spreads: its objectives, and its control, in other samples of the people.
+    """
+    score = record.score
+    assert record.detector is not None and score is not None and score.valid
+    control = min((rung.tar for rung in score.rungs if rung.rung == CONTROL), key=lambda tar: tar.value)
+    estimates = {"control": control, **score.objectives}
+    return SensitivityPoint(
+        trial=record.number,
+        anonymizer=record.label.partition(f" {SEPARATOR} ")[0],
+        detector=record.detector,
+        contract_hash=score.contract_hash,
+        found=score.n_images,
+        images=score.n_images + score.undetected + score.without_landmarks,
+        values={name: Interval(item.value, item.low, item.high) for name, item in estimates.items()},
+        left_out={name: spread.left_out for name, spread in spreads.items()},
+    )
+
+
+def _collapsed(score: TrialScore | None) -> bool:
+    return score is not None and score.expression is not None and score.expression.collapsed
+
+
+def _extras(score: TrialScore) -> dict[str, float]:
+    """Numbers that belong beside the objectives; of several recognizers or ways of one attack, the worst counts."""
+    extras: dict[str, float] = {}
+    for rung in score.rungs:
+        name = rung.name.split("/")[0]
+        worst = min if name == "control" else max
+        extras[name] = worst(extras.get(name, rung.tar.value), rung.tar.value)
+    if score.proxy:
+        extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
+        extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())
+    if score.recognizers:
+        extras["search_cosine"] = max(reading.cosine for reading in score.recognizers.values())
+    extras["collapsed"] = float(_collapsed(score))
+    return extras
