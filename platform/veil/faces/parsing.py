@@ -5,10 +5,39 @@ from typing import TYPE_CHECKING, Protocol
 import cv2
 import numpy as np
 
+from veil.faces.ibug import LEFT_EYE, RIGHT_EYE
 from veil.interfaces import CROP_SIZE, FACE_PARTS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+CELEBAMASK_PARTS = {
+    "background": "background",
+    "skin": "skin",
+    "l_brow": "left_brow",
+    "r_brow": "right_brow",
+    "l_eye": "left_eye",
+    "r_eye": "right_eye",
+    "eye_g": "accessories",
+    "l_ear": "ears",
+    "r_ear": "ears",
+    "ear_r": "accessories",
+    "nose": "nose",
+    "mouth": "mouth",
+    "u_lip": "upper_lip",
+    "l_lip": "lower_lip",
+    "neck": "neck",
+    "neck_l": "accessories",
+    "cloth": "clothes",
+    "hair": "hair",
+    "hat": "accessories",
+}
+"""The 19 classes of CelebAMask-HQ (glasses, earring, necklace and hat are accessories), in the order in which ports of
+BiSeNet number them. On which side "l" and "r" lie is not to be relied upon; see `take_own_sides`.
+
+Source: Lee et al., MaskGAN, CVPR 2020 (classes); zllrunning/face-parsing.PyTorch, prepropess_data.py (order).
+"""
 
 
 class Parser(Protocol):
@@ -64,14 +93,34 @@ def warp_parsing(parsing: np.ndarray, matrix: np.ndarray, image_size: tuple[int,
     )
 
 
-def _mirror_table() -> np.ndarray:
+def take_own_sides(parsing: np.ndarray, landmarks68: np.ndarray) -> np.ndarray:
+    """Name brows and eyes after the side of the face they lie on, whatever side they were said to be on.
+
+    Datasets and nets disagree whether left is the person's or the viewer's, and nets trained on mirrored images whose
+    labels were not exchanged, as the usual ports of BiSeNet were, do not know either.
+
+    Args:
+        parsing: uint8 (112, 112), numbers of FACE_PARTS.
+        landmarks68: float (68, 2), crop pixels.
+
+    Returns:
+        uint8 (112, 112).
+    """
+    right, left = landmarks68[list(RIGHT_EYE)].mean(axis=0), landmarks68[list(LEFT_EYE)].mean(axis=0)
+    y, x = np.mgrid[:CROP_SIZE, :CROP_SIZE]
+    on_left = (np.stack([x, y], axis=-1) - (right + left) / 2) @ (left - right) > 0
+    return np.where(on_left, _LEFT_PARTS[parsing], MIRRORED_PARTS[_LEFT_PARTS[parsing]])
+
+
+def _table(names: dict[str, str]) -> np.ndarray:
     table = np.arange(256, dtype=np.uint8)
-    for number, part in enumerate(FACE_PARTS):
-        if part.startswith("right_"):
-            other = FACE_PARTS.index(part.replace("right_", "left_"))
-            table[[number, other]] = other, number
+    for name, other in names.items():
+        table[FACE_PARTS.index(name)] = FACE_PARTS.index(other)
     return table
 
 
-MIRRORED_PARTS = _mirror_table()
+_TO_LEFT = {part: part.replace("right_", "left_") for part in FACE_PARTS if part.startswith("right_")}
+_LEFT_PARTS = _table(_TO_LEFT)
+
+MIRRORED_PARTS = _table(_TO_LEFT | {left: right for right, left in _TO_LEFT.items()})
 """uint8 (256,): the number that takes the place of each number of a parsing map when the face is mirrored."""

@@ -168,13 +168,13 @@ class Preparation:
         found = [row.crop for row in rows if row.crop is not None]
         if not found:
             return rows
-        crops = np.stack(found)
+        crops, own_maps = np.stack(found), [row.parsing for row in rows if row.crop is not None]
         with torch.no_grad():
             predicted = iter(self.landmarker(images_to_tensor(crops)).cpu().numpy())
         rows = [row if row.crop is None else self._checked(row, next(predicted)) for row in rows]
         nowhere = np.full((68, 2), np.nan, np.float32)
         landmarks = [nowhere if row.landmarks68 is None else row.landmarks68 for row in rows if row.crop is not None]
-        signals = iter(measure_signals(crops, np.stack(landmarks), self.parser))
+        signals = iter(measure_signals(crops, np.stack(landmarks), self.parser, own_maps))
         return [row if row.crop is None else _with_signals(row, next(signals)) for row in rows]
 
     def _checked(self, row: FaceRow, landmarks68: np.ndarray) -> FaceRow:
@@ -187,11 +187,7 @@ class Preparation:
 
 
 def _with_signals(row: FaceRow, signals: Signals) -> FaceRow:
-    missing = {**row.missing, **signals.missing}
-    if row.parsing is not None:  # the dataset's own
-        missing.pop("parsing", None)
-        signals = signals._replace(parsing=row.parsing)
-    return replace(row, parsing=signals.parsing, pose=signals.pose, missing=missing)
+    return replace(row, parsing=signals.parsing, pose=signals.pose, missing={**row.missing, **signals.missing})
 
 
 def landmark_distance(landmarks68: np.ndarray, landmarks5: np.ndarray) -> float:

@@ -1,11 +1,12 @@
 """What is measured on aligned crops beside their landmarks: parsing and pose, or why there is none."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from veil.faces.parsing import Parser
-from veil.faces.pose import HeadPose, estimate_pose
+from veil.faces.parsing import Parser, take_own_sides
+from veil.faces.pose import estimate_pose
 from veil.faces.table import images_to_tensor
 from veil.interfaces import NO_PART
 
@@ -24,26 +25,33 @@ class Signals(NamedTuple):
     missing: dict[str, str]
 
 
-def measure_signals(crops: np.ndarray, landmarks68: np.ndarray, parser: Parser) -> list[Signals]:
+def measure_signals(
+    crops: np.ndarray,
+    landmarks68: np.ndarray,
+    parser: Parser,
+    own_maps: "Sequence[np.ndarray | None] | None" = None,
+) -> list[Signals]:
     """Parse faces and estimate the poses of their heads.
 
     Args:
         crops: uint8 (B, 3, 112, 112), RGB.
         landmarks68: float (B, 68, 2), crop pixels; NaN for a face that has none.
         parser: makes the maps.
+        own_maps: uint8 (112, 112) map of each face that the dataset brings along, or None, which leaves it to the
+            parser; see `veil.faces.parsing.warp_parsing`.
     """
     import torch
 
     with torch.no_grad():
         maps = parser(images_to_tensor(crops), torch.from_numpy(landmarks68)).cpu().numpy()
-    poses = [estimate_pose(landmarks) for landmarks in landmarks68]
-    return [_signals(parsed, pose, parser) for parsed, pose in zip(maps, poses, strict=True)]
-
-
-def _signals(parsed: np.ndarray, pose: HeadPose, parser: Parser) -> Signals:
-    missing = {}
-    if (parsed == NO_PART).all():
-        missing["parsing"] = parser.failure
-    if pose.degrees is None:
-        missing["pose"] = pose.failure
-    return Signals(None if "parsing" in missing else parsed, pose.degrees, missing)
+    signals = []
+    for parsed, landmarks, own in zip(maps, landmarks68, own_maps or [None] * len(maps), strict=True):
+        pose, missing = estimate_pose(landmarks), {}
+        if pose.degrees is None:
+            missing["pose"] = pose.failure
+        if own is not None and np.isfinite(landmarks).all():
+            parsed = take_own_sides(own, landmarks)
+        if (parsed == NO_PART).all():
+            missing["parsing"] = parser.failure
+        signals.append(Signals(None if "parsing" in missing else parsed, pose.degrees, missing))
+    return signals

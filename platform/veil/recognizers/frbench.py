@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from veil.errors import AssetError
 from veil.faces.align import ARCFACE_TEMPLATE
 from veil.interfaces import CROP_SIZE
-from veil.recognizers.files import file_sha256
 from veil.registry import recognizers
+from veil.weights.files import file_sha256
 from veil.weights.frozen import FrozenNet
 
 _TEMPLATE_TOLERANCE_PIXELS = 1.0

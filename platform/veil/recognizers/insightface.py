@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from veil.errors import AssetError
 from veil.interfaces import CROP_SIZE
-from veil.recognizers.files import file_sha256
 from veil.registry import recognizers
+from veil.weights.files import file_sha256
 from veil.weights.frozen import FrozenNet
 from veil.weights.onnx_graph import load_onnx
 
