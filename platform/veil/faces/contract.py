@@ -9,6 +9,7 @@ from veil.config import hash_values
 from veil.faces.align import ARCFACE_TEMPLATE
 from veil.faces.detection import Detector, Framing
 from veil.faces.parsing import Parser
+from veil.faces.pose import METHOD
 from veil.interfaces import CROP_SIZE
 
 
@@ -43,7 +44,7 @@ class CropContract:
     landmarks68_sha256: str
     parsing: str = "polygons"
     parsing_sha256: str = ""
-    pose: str = "solvepnp-68"
+    pose: str = METHOD
     framing: Framing = field(default_factory=Framing)
     selection: str = "largest"
     template: tuple[tuple[float, float], ...] = field(

@@ -19,7 +19,7 @@ import numpy as np
 
 from veil.interfaces import CROP_SIZE
 
-NAME = "solvepnp-68"
+METHOD = "solvepnp-68"
 
 MAX_ERROR = 8.0
 """Root mean square distance, in pixels, between landmarks and generic head above which the two do not fit; the 400
@@ -28,6 +28,7 @@ faces of ORL, whose heads turn up to 21° aside, stay below 4.2."""
 MAX_TURN_DEGREES = 75.0
 """Yaw or pitch beyond which too much of the face is hidden for landmarks to mean anything."""
 
+# Right and left landmark, and the place of the left one.
 _SIDES = {
     (17, 26): (6.825897, -6.760612, -4.402142),  # outer end of the brow
     (21, 22): (1.330353, -7.122144, -6.903745),  # inner end
@@ -36,19 +37,18 @@ _SIDES = {
     (31, 35): (2.005628, -1.409845, -6.165652),  # wing of the nose
     (48, 54): (2.774015, 2.080775, -5.048531),  # corner of the mouth
 }
-_CHIN = {8: (0.0, 7.415691, -4.070434)}
-"""Places of landmarks on the left side of a head, and on its middle, in centimetres: to the right of the picture, down
-and away from the camera. The lips are left out, which move, and the jaw, whose outline is another on every view.
+HEAD = (
+    {8: (0.0, 7.415691, -4.070434)}  # chin
+    | {right: (-x, y, z) for (right, _), (x, y, z) in _SIDES.items()}
+    | {left: place for (_, left), place in _SIDES.items()}
+)
+"""Where landmarks lie on the generic head, in centimetres to the right of the picture, down, and away from the camera.
+The lips, which move, and the jaw, whose outline is another from every side, are left out.
 
 Source: Martins & Batista, Accurate Single View Model-Based Head Pose Estimation, FG 2008 (anthropometric model).
 """
 
-_MODEL = (
-    _CHIN
-    | {right: (-x, y, z) for (right, _), (x, y, z) in _SIDES.items()}
-    | {left: place for (_, left), place in _SIDES.items()}
-)
-_PLACES, _HEAD = list(_MODEL), np.array(list(_MODEL.values()))
+_PLACES, _POINTS = list(HEAD), np.array(list(HEAD.values()))
 
 # No crop tells its camera. A head fills a crop seen with this focal length from a good metre away, as in a portrait.
 _FOCAL_LENGTH = 5.0 * CROP_SIZE
@@ -85,14 +85,14 @@ def estimate_pose(landmarks68: np.ndarray) -> HeadPose:
     if not np.isfinite(points).all():
         return HeadPose(None, "there are no 68 landmarks to compute it from")
     try:
-        found, rotation, translation = cv2.solvePnP(_HEAD, points, _CAMERA, None, flags=cv2.SOLVEPNP_SQPNP)
+        found, rotation, translation = cv2.solvePnP(_POINTS, points, _CAMERA, None, flags=cv2.SOLVEPNP_SQPNP)
         if found:
-            rotation, translation = cv2.solvePnPRefineLM(_HEAD, points, _CAMERA, None, rotation, translation)
+            rotation, translation = cv2.solvePnPRefineLM(_POINTS, points, _CAMERA, None, rotation, translation)
     except cv2.error:  # raised for points that coincide
         found = False
     if not found or not np.isfinite([rotation, translation]).all() or translation[2] <= 0:
         return HeadPose(None, "the landmarks determine no pose")
-    covered = cv2.projectPoints(_HEAD, rotation, translation, _CAMERA, None)[0][:, 0]
+    covered = cv2.projectPoints(_POINTS, rotation, translation, _CAMERA, None)[0][:, 0]
     about_x, about_y, about_z = Rotation.from_rotvec(rotation.ravel()).as_euler("xyz", degrees=True)
     if np.sqrt(((covered - points) ** 2).sum(axis=1).mean()) > MAX_ERROR:
         return HeadPose(None, "the landmarks do not look like a head")

@@ -49,8 +49,8 @@ def measure_signals(
         pose, missing = estimate_pose(landmarks), {}
         if pose.degrees is None:
             missing["pose"] = pose.failure
-        if own is not None and np.isfinite(landmarks).all():
-            parsed = take_own_sides(own, landmarks)
+        if own is not None:
+            parsed = take_own_sides(own, landmarks) if np.isfinite(landmarks).all() else own
         if (parsed == NO_PART).all():
             missing["parsing"] = parser.failure
         signals.append(Signals(None if "parsing" in missing else parsed, pose.degrees, missing))
