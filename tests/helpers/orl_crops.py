@@ -10,7 +10,8 @@ from torch import Tensor
 from veil.assets import fetch
 from veil.errors import AssetError
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
-from veil.faces.detection import Framing, detect_faces
+from veil.faces.detection import detect_faces
+from veil.faces.framing import Framing
 from veil.faces.images import decode_image
 from veil.registry import datasets, detectors
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from veil.assets import fetch
 from veil.errors import AssetError
 from veil.faces.contract import CropContract
-from veil.faces.detection import Detection, Framing, detect_faces
+from veil.faces.detection import Detection, detect_faces
+from veil.faces.framing import Framing
 from veil.faces.images import decode_image
 from veil.registry import datasets, detectors
 
