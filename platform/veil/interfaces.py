@@ -3,7 +3,7 @@
 Shapes: B images, N images of a set, 3 channels RGB, H = W = 112, D embedding size, K expression classes, P pairs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optuna import Trial
     from torch import Tensor, nn
 
+    from veil.datasets.dataset import Dataset
     from veil.faces.table import FaceTable
     from veil.runtime import Launcher
 
@@ -332,6 +333,35 @@ class Trainable(Protocol):
 
     def label(self, config: Any) -> str:
         """Short name of a configuration for tables and plots, for example "pixels λ_id=6" or "blur 31"."""
+        ...
+
+
+class Training(Protocol):
+    """Trains a model that studies use, outside of any study.
+
+    Attributes:
+        Config: its settings.
+    """
+
+    Config: ClassVar[type[Settings]]
+
+    def __call__(
+        self, config: Any, dataset: "Dataset", launcher: "Launcher", folder: Path, provenance: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Train, measure, and leave the model with its card in a folder; a training that was stopped there goes on.
+
+        Args:
+            config: of the type `Config`.
+            dataset: labelled faces with published parts.
+            launcher: runs the training on one or several workers.
+            folder: reached by all workers.
+            provenance: what the card, which is returned, shall say of how the training was started.
+
+        Raises:
+            DataError: the dataset lacks labels.
+            ConfigError: the folder holds another training.
+            DivergedError: a loss was not finite.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from veil.weights.frozen import FrozenNet
 INPUT_SIZE = 48
 WEIGHTS_FILE = "teacher.safetensors"
 CARD_FILE = "card.json"
-SHIPPED = Path(__file__).parent / "fer_resnet"
+SHIPPED = Path(__file__).parent / "fer_resnet_weights"
 """Folder of the weights and the card that ship with Veil."""
 
 # Where FER-2013's frame lies in an aligned crop: the median over the 1403 of 1500 random training images in which YuNet
@@ -122,11 +122,10 @@ class FerResNet(FrozenNet):
     """Maps crops, float (B, 3, 112, 112) RGB in [-1, 1], to calibrated logits (B, 7) in the order of EXPRESSIONS.
 
     Attributes:
-        temperature: fitted on FER-2013's public test part; `forward` and `logits` have divided by it.
+        temperature: fitted on the validation part of the training's data; `forward` and `logits` have divided by it.
     """
 
     name = "fer_resnet"
-    folder: Path = SHIPPED
     temperature: float
     luma: Tensor
     grid: Tensor
@@ -142,7 +141,7 @@ class FerResNet(FrozenNet):
 
     @classmethod
     def load(cls) -> Self:
-        return cls.load_from(cls.folder)
+        return cls.load_from(SHIPPED)
 
     @classmethod
     def load_from(cls, folder: Path) -> Self:
@@ -152,24 +151,26 @@ class FerResNet(FrozenNet):
             AssetError: the folder holds no such teacher.
         """
         net = cls()
-        net.folder = folder
+        net.asset_sha256 = cls.weights_sha256(folder)
         try:
             net.temperature = float(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["temperature"])
-            net.body.half()
             load_weights(folder / WEIGHTS_FILE, net.body)
-        except (OSError, ValueError, KeyError, DataError) as error:
-            raise AssetError(
-                f"{folder} holds no expression teacher ({error}); expected the {WEIGHTS_FILE} and {CARD_FILE} that "
-                "`veil train-teacher` writes"
-            ) from None
-        net.body.float()
+        except (OSError, ValueError, TypeError, KeyError, DataError) as error:
+            raise _no_teacher(folder, error) from None
         net.requires_grad_(False)
-        net.asset_sha256 = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
         return net.eval()
 
     @classmethod
-    def weights_sha256(cls) -> str:
-        return hashlib.sha256((cls.folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    def weights_sha256(cls, folder: Path = SHIPPED) -> str:
+        """SHA-256 of the weight file in a folder.
+
+        Raises:
+            AssetError: the folder holds no such file.
+        """
+        try:
+            return hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+        except OSError as error:
+            raise _no_teacher(folder, error) from None
 
     def grey(self, images: Tensor) -> Tensor:
         """What the net sees of a crop: float (B, 1, 48, 48) in [-1, 1]."""
@@ -185,3 +186,10 @@ class FerResNet(FrozenNet):
     def logits(self, grey: Tensor) -> Tensor:
         """Map grey faces in FER-2013's frame, float (B, 1, 48, 48) in [-1, 1], to calibrated logits (B, 7)."""
         return self.body(grey) / self.temperature
+
+
+def _no_teacher(folder: Path, error: Exception) -> AssetError:
+    return AssetError(
+        f"{folder} holds no expression teacher ({error}); expected the {WEIGHTS_FILE} and {CARD_FILE} that "
+        "`veil train-teacher` writes"
+    )

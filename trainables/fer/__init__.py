@@ -1,0 +1,1 @@
+"""Parts of the expression teacher's training: faces, their random views, measuring."""
