@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from veil import __version__
 from veil.config import StudyConfig, load_study_config
@@ -88,6 +89,24 @@ def doctor(
         errors.print(f"[red]error[/red]: {message}")
     if failed:
         raise typer.Exit(EXIT_ERROR)
+
+
+@app.command("datasets")
+def list_datasets() -> None:
+    """List the datasets that can be read: what must lie where, where to get them, and under which terms."""
+    from veil.registry import datasets
+
+    for name in datasets.names():
+        console.print(name, style="bold")
+        # A plug-in may be a plain function, of which no more is known than its name.
+        about = getattr(datasets.get(name), "about", None)
+        rows = about.rows() if about is not None else {}
+        table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(overflow="fold")
+        for label, text in rows.items():
+            table.add_row(f"  {label}", Text(text))
+        console.print(table)
 
 
 @app.command()

@@ -1,10 +1,10 @@
-"""What every dataset reader returns, and the checks that all datasets pass before any face is looked for."""
+"""What every dataset reader returns."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,19 +18,20 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """One file of a dataset.
+    """One image of a dataset. Small and picklable: a million of them are held and sent to other processes.
 
     Attributes:
         image_id: unique in the dataset, for example "s1/10".
         identity: who is shown; None where the dataset does not say.
         path: where the file is, for people; a member of an archive is "archive.zip!member".
-        read: returns the bytes of the file.
+        read: returns the bytes of the file; an OSError says why it cannot.
         expression: its label, one of `veil.interfaces.EXPRESSIONS`; None where the dataset has none.
         label_distribution: share of annotators per class, float (7,) in that order; None where the dataset has none.
         split: part that the dataset itself puts the image in: "train", "search" (published validation part) or
             "sealed" (published test part). Set where identities are unknown, None where people are to be split.
         read_parsing: returns the dataset's own parsing map, uint8 (H, W) with the numbers of
-            `veil.interfaces.FACE_PARTS`, of the whole image at any resolution; None where the dataset has none.
+            `veil.interfaces.FACE_PARTS`, of the whole image at any resolution; an OSError says why it cannot. None
+            where the dataset has none.
     """
 
     image_id: str
@@ -77,21 +78,39 @@ class Dataset:
         return sorted({image.identity for image in self.images if image.identity is not None})
 
 
-def make_dataset(name: str, images: Sequence[SourceImage], fingerprint: str, where: str) -> Dataset:
-    """Check what can be checked without opening a file, and sort.
+class LayoutError(DataError):
+    """What a reader looks for is not there; the message says only what was found."""
 
-    Args:
-        name: registered name of the dataset.
-        images: in any order.
-        fingerprint: see Dataset.
-        where: folder or archive, for messages.
+
+def make_dataset(
+    name: str, images: Iterable[SourceImage], fingerprint: str, skipped: Iterable[Skipped] = ()
+) -> Dataset:
+    """Sort images, given in any order, into a dataset.
 
     Raises:
-        DataError: there are no images.
+        LayoutError: there are no images, or two of them go by one id.
     """
-    if not images:
-        raise DataError(f"{where}: no images found; setting 'data.root' must name a folder or archive with images")
-    return Dataset(name, tuple(sorted(images, key=lambda image: image.image_id)), fingerprint)
+    dataset = Dataset(name, tuple(sorted(images, key=lambda image: image.image_id)), fingerprint, tuple(skipped))
+    if not dataset.images:
+        reasons = "; ".join(explain_skipped(dataset.skipped))
+        raise LayoutError("found no usable image" + (f" ({reasons})" if reasons else ""))
+    for image, other in pairwise(dataset.images):
+        if image.image_id == other.image_id:
+            raise LayoutError(f"found both {image.path} and {other.path}, which are {image.image_id!r}")
+    return dataset
+
+
+def explain_skipped(skipped: Iterable[Skipped]) -> list[str]:
+    """One phrase a reason, the most frequent first.
+
+    >>> explain_skipped([Skipped("a.txt", "not an image"), Skipped("b", "empty"), Skipped("c.txt", "not an image")])
+    ['2 × not an image: a.txt, c.txt', '1 × empty: b']
+    """
+    paths: dict[str, list[str]] = defaultdict(list)
+    for item in skipped:
+        paths[item.reason].append(item.path)
+    ordered = sorted(paths.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return [f"{len(items)} × {reason}: {shorten(items)}" for reason, items in ordered]
 
 
 def several_people(files: Iterable[tuple[SourceImage, str]]) -> set[str]:
@@ -145,30 +164,6 @@ def check_images(images: Iterable[SourceImage], where: str) -> dict[str, str]:
             "such people cannot be kept apart: remove the copies from 'data.root'"
         )
     return hashes
-
-
-def require_folder(root: Path) -> None:
-    """Raise a DataError that says what is wrong with a folder, if anything."""
-    if not root.exists():
-        raise DataError(f"{root} does not exist; set 'data.root' to the dataset's folder")
-    if not root.is_dir():
-        raise DataError(f"{root} is a file, expected a folder with one folder per person; change 'data.root'")
-
-
-def fingerprint_files(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over name, size and time of change of files: notices edits without reading the content.
-
-    Raises:
-        DataError: a file cannot be opened, as with a link to nowhere.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise DataError(f"{path} cannot be opened: {error.strerror}; take it out of 'data.root'") from error
-        digest.update(f"{path.relative_to(root).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def shorten(items: Sequence[str]) -> str:

@@ -1,58 +1,65 @@
-"""One folder per person, images of any format inside, at any depth."""
+"""One folder per person, images of any format inside, at any depth: LFW, Pins and the like."""
 
-import os
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
+from sys import intern
 
-from veil.datasets.dataset import Dataset, SourceImage, fingerprint_files, make_dataset, require_folder
+from veil.datasets.dataset import Dataset, make_dataset, shorten
+from veil.datasets.files import list_files
+from veil.datasets.reader import About, described
 from veil.errors import DataError
 from veil.registry import datasets
 
-SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
-"""What file managers leave behind; names that begin with a dot are skipped too."""
-
 
 @datasets.register("folder")
-def read_folder(root: Path | None) -> Dataset:
-    """Read `root/<person>/**/<image>`. Every file below a person must be an image; files beside the people are ignored.
+@described(
+    About(
+        title="a dataset of your own",
+        content="people by the name of their folder",
+        layout="a folder or zip archive with one folder per person, <person>/**/<image>",
+    )
+)
+def read_folder(root: Path) -> Dataset:
+    """Read `root/<person>/**/<image>`.
 
     Raises:
-        DataError: `root` is missing, unreadable or empty, or a person has a single image.
+        DataError: `root` is unreadable or empty, or two people go by one name.
     """
-    if root is None:
-        raise DataError("dataset 'folder' needs the setting 'data.root': a folder with one folder per person")
-    files = list_person_files(root)
-    images = [
-        SourceImage(
-            image_id=path.relative_to(root).as_posix(),
-            identity=path.relative_to(root).parts[0],
-            path=str(path),
-            read=path.read_bytes,
+    files = list_files(root)
+    images = []
+    for name in files.names:
+        person, below, _ = name.partition("/")
+        if below:
+            images.append(files.image(name, image_id=name, identity=intern(person)))
+        else:
+            files.skip(name, "beside the folders of people")
+    dataset = make_dataset("folder", images, files.fingerprint, files.skipped)
+    refuse_lookalikes(dataset.identities, str(root))
+    return dataset
+
+
+def refuse_lookalikes(people: Iterable[str], where: str) -> None:
+    """Raise a DataError if names differ only in case or in how their letters are encoded: it may be one person."""
+    spellings: dict[str, list[str]] = {}
+    for person in people:
+        spellings.setdefault(unicodedata.normalize("NFKC", person).casefold(), []).append(person)
+    alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
+    if alike:
+        raise DataError(
+            f"{where}: {len(alike)} names of people differ only in case or in the encoding of their letters "
+            f"({shorten(alike)}); if they are one person, put their images into one folder, else rename a folder"
         )
-        for path in files
-    ]
-    if not images:
-        raise DataError(f"{root}: found no folder with files, expected {root}/<person>/<image>; change 'data.root'")
-    return make_dataset("folder", images, fingerprint_files(files, root), where=str(root))
 
 
 def list_person_files(root: Path) -> list[Path]:
-    """Files below the folders in `root`, sorted, without what file managers leave behind.
+    """Files in the folders of `root`, sorted, without what file managers leave behind.
 
     Raises:
-        DataError: `root` is missing or not a folder, or a folder cannot be listed.
+        DataError: a file or folder below `root` cannot be used.
     """
-    require_folder(root)
-
-    def refuse(error: OSError) -> None:
-        raise DataError(
-            f"cannot list the folder {error.filename}: {error.strerror}; check its permissions or change 'data.root'"
-        ) from error
-
-    files = []
-    for folder, subfolders, names in os.walk(root, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if Path(folder) != root:
-            files += [
-                Path(folder, name) for name in names if not name.startswith(".") and name.lower() not in SYSTEM_FILES
-            ]
-    return sorted(files)
+    files = list_files(root)
+    if files.skipped:
+        path, reason = files.skipped[0]
+        raise DataError(f"{path}: {reason}; repair or remove it")
+    return [root / name for name in files.names if "/" in name]

@@ -70,7 +70,7 @@ def image(image_id: str, identity: str | None, split: str | None = None) -> Sour
 
 
 def dataset(*images: SourceImage) -> Dataset:
-    return make_dataset("mine", images, "", where="here")
+    return make_dataset("mine", images, "")
 
 
 @given(seed=seeds, pairs=st.integers(6, 12), singles=st.integers(2, 6))
