@@ -110,19 +110,25 @@ def list_datasets() -> None:
 
 
 @app.command()
-def prepare(config: ConfigOption = None, preset: PresetOption = "smoke", set_: SetOption = None) -> None:
-    """Find, align and measure the faces of a study; a second run finds them ready."""
-    from veil.faces.table import FaceTable
-    from veil.sweep.driver import prepare_with_bar
+def prepare(
+    config: ConfigOption = None,
+    preset: PresetOption = "smoke",
+    set_: SetOption = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; without it, all cores for a large dataset.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where nets run: cpu or cuda.")] = "cpu",
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; `auto` on its head node.")] = None,
+) -> None:
+    """Find, align and measure the faces of a study; a second run finds them ready, a stopped one is continued."""
+    from veil.assets import cache_folder
+    from veil.preparing import Workforce, main_faces, preparation_bar, prepare_faces, print_prepared
 
-    path = prepare_with_bar(_load(config, preset, set_), console)
-    faces = FaceTable.load(path)
-    table = Table("split", "people", "faces", "undetected", title="prepared faces", title_justify="left")
-    for name in ("train", "attacker", "search", "sealed"):
-        part = faces.split(name)
-        table.add_row(name, str(len(set(part.identities))), str(len(part)), str(part.undetected))
-    console.print(table)
-    console.print(f"{path}\ndata {faces.data_hash}, crop contract {faces.contract_hash}", style="dim", highlight=False)
+    data = _load(config, preset, set_).data
+    for faces in (main_faces(data), *data.extra):
+        with preparation_bar(console) as progress:
+            prepared = prepare_faces(faces, data, cache_folder(), progress, Workforce(workers, address, device))
+        print_prepared(prepared, console)
 
 
 @app.command()

@@ -16,8 +16,8 @@ from rich.table import Table
 from trainables.anonymizers.classical import Blackout, Blur, Pixelate
 from veil.assets import cache_folder
 from veil.config import StudyConfig
-from veil.faces.prepare import prepare
 from veil.faces.table import FaceTable
+from veil.preparing import prepare
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore
 

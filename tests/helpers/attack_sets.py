@@ -158,7 +158,7 @@ def image_setting(
     sets = []
     for split in ("search", "attacker"):
         part = faces.split(split)
-        anonymized = render(anonymize, part, 16, "cpu")
-        embeddings = (net_outputs(recognizer, images, 16, "cpu") for images in (part.crops, anonymized))
-        sets.append(AttackSet(part.identity_indices, part.source_indices, *embeddings, part.crops, anonymized))
+        clear, anonymized = part.crops[:], render(anonymize, part, 16, "cpu")
+        embeddings = (net_outputs(recognizer, images, 16, "cpu") for images in (clear, anonymized))
+        sets.append(AttackSet(part.identity_indices, part.source_indices, *embeddings, clear, anonymized))
     return AttackSetting(*sets, **{"seed": 0, "recognizer": recognizer, **changes})

@@ -78,7 +78,7 @@ def test_a_fixed_distortion_hides_from_the_naive_and_not_from_who_learns_to_undo
 
 
 def test_a_pseudonym_hides_from_the_naive_and_links_all_images_of_a_person(judge, faces):
-    disguises = faces.split("train").crops
+    disguises = faces.split("train").crops[:]
     target, owned = faces.split("search"), faces.split("attacker")
     # Image i of a person becomes image i of one other person, always the same one.
     published = [disguises.reshape(10, 10, 3, 112, 112)[: len(part) // 10].reshape(part.crops.shape) for part in
@@ -98,8 +98,8 @@ def test_a_texture_against_the_proxy_alone_fools_the_proxy_alone(tmp_path):
     from veil.assets import cache_folder
     from veil.config import StudyConfig, SuiteConfig
     from veil.expression import load_expression_net
-    from veil.faces.prepare import prepare
     from veil.faces.table import FaceTable
+    from veil.preparing import prepare
     from veil.recognizers import load_recognizer
 
     config = StudyConfig()

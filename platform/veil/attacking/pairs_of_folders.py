@@ -21,11 +21,9 @@ from veil.datasets.dataset import SourceImage, shorten
 from veil.datasets.folder import list_person_files
 from veil.errors import DataError, ProtocolError
 from veil.faces.align import align_face
-from veil.faces.contract import CropContract
 from veil.faces.images import UnreadableImageError, decode_image
 from veil.faces.prepare import Preparation, Progress
 from veil.faces.table import FaceRow, FaceTable
-from veil.registry import detectors, parsers
 
 TARGET_SPLIT, OWNED_SPLIT = "search", "attacker"
 FEWEST_PEOPLE = 2
@@ -81,8 +79,6 @@ def read_folders(
         ProtocolError: there are too few pairs of different people for the FAR.
         AssetError: the weights of a detector cannot be had.
     """
-    from veil.faces.landmarks import load_landmarker
-
     matched = pair_files(clear, anonymized)
     images = [
         SourceImage(image_id, image_id.split("/", 1)[0], str(original), original.read_bytes)
@@ -90,18 +86,17 @@ def read_folders(
     ]
     # Finding faces takes minutes; what cannot be divided even if all are found is refused now.
     divide_people(Counter(image.identity for image in images), config)
-    hashes = _check_files(matched.pairs, clear, anonymized)
+    _check_files(matched.pairs, clear, anonymized)
     crops: dict[str, NDArray[np.uint8]] = {}
 
     def cut(image: SourceImage, pixels: np.ndarray, matrix: np.ndarray) -> None:
         crops[image.image_id] = cut_anonymized(matched.pairs[image.image_id], pixels, matrix)
 
-    detector, landmarker = detectors.get(config.data.detector)(), load_landmarker()
-    parser = parsers.get(config.data.parsing)()
-    contract = CropContract.of(detector, landmarker, parser)
-    everybody = {image.identity: TARGET_SPLIT for image in images}
-    rows = []
-    for row in Preparation(detector, landmarker, parser, contract, everybody, hashes, cut).rows(images):
+    preparation = Preparation.load(config.data.detector, config.data.parsing, on_aligned=cut)
+    rows: list[FaceRow] = []
+    for row in preparation.rows((image, TARGET_SPLIT) for image in images):
+        if not isinstance(row, FaceRow):
+            raise DataError(f"{row.path} changed while it was being read; run the command again")
         rows.append(row)
         progress(len(rows), len(images))
     usable = Counter(row.identity for row in rows if row.landmarks68 is not None and row.identity is not None)
@@ -109,7 +104,7 @@ def read_folders(
         raise DataError(f"no face found in any of the {len(images)} photographs of {clear}; check `data.detector`")
     splits, division = divide_people(usable, config)
     faces = FaceTable.from_rows(
-        [replace(row, split=splits[row.identity]) for row in rows if row.identity in splits], contract
+        [replace(row, split=splits[row.identity]) for row in rows if row.identity in splits], preparation.contract
     )
     return PairedFaces(faces, crops, (*matched.left_out, *_missing(rows, splits), division))
 
@@ -180,9 +175,8 @@ def _files_by_stem(root: Path, option: str) -> dict[str, Path]:
     return files
 
 
-def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized: Path) -> dict[str, str]:
-    """SHA-256 of each clear file by image id; all unusable files are named together, before any face is looked for."""
-    hashes: dict[str, str] = {}
+def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized: Path) -> None:
+    """Name all unusable files together, before any face is looked for."""
     people: dict[str, set[str]] = defaultdict(set)
     unusable = []
     for image_id, files in pairs.items():
@@ -194,8 +188,7 @@ def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized
                 unusable.append(f"{path} ({getattr(error, 'strerror', None) or error})")
                 continue
             if path is files[0]:
-                hashes[image_id] = hashlib.sha256(content).hexdigest()
-                people[hashes[image_id]].add(image_id.split("/", 1)[0])
+                people[hashlib.sha256(content).hexdigest()].add(image_id.split("/", 1)[0])
     if unusable:
         raise DataError(
             f"{len(unusable)} files of {clear} and {anonymized} cannot be read as images: {shorten(unusable)}; "
@@ -204,7 +197,6 @@ def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized
     shared = sorted(" and ".join(sorted(names)) for names in people.values() if len(names) > 1)
     if shared:
         raise DataError(f"{clear}: one photograph shows up under several people ({shorten(shared)}); remove the copies")
-    return hashes
 
 
 def cut_anonymized(files: tuple[Path, Path], clear: np.ndarray, matrix: np.ndarray) -> NDArray[np.uint8]:

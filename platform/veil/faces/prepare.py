@@ -1,26 +1,22 @@
-"""From a dataset to a FaceTable on disk, once."""
+"""From images to rows of a face table: decode, detect, align, measure."""
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from veil.atomic import require_writable
-from veil.config import DataConfig, hash_values
-from veil.datasets.dataset import SourceImage, check_images
-from veil.datasets.splits import split_identities
-from veil.errors import DataError
+from veil.datasets.dataset import Skipped, SourceImage
 from veil.faces.align import align_face, apply_similarity, estimate_similarity
 from veil.faces.contract import CropContract
-from veil.faces.detection import Detector, detect_faces
+from veil.faces.detection import Detection, Detector, detect_faces
 from veil.faces.images import UnreadableImageError, decode_image
 from veil.faces.parsing import Parser, warp_parsing
+from veil.faces.rows import FaceRow
 from veil.faces.signals import Signals, measure_signals
-from veil.faces.table import SCHEMA, FaceRow, images_to_tensor, write_rows
-from veil.registry import datasets, detectors, parsers
+from veil.faces.table import images_to_tensor
+from veil.registry import detectors, parsers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,76 +24,30 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 Landmarker = Callable[["Tensor"], "Tensor"]
 
-_LANDMARK_BATCH = 32
+_BATCH_IMAGES = 32
+_BATCH_BYTES = 96 * 1024**2
+"""Of decoded images: a batch of panoramas must not need more memory than one."""
 
 FIVE_AMONG_68 = (range(36, 42), range(42, 48), range(30, 31), range(48, 49), range(54, 55))
 """Where the five points lie among the iBUG-68: the mean of each eye, the nose tip, the mouth corners."""
 
 
-def prepare(config: DataConfig, cache: Path, progress: Progress = lambda done, total: None) -> Path:
-    """Detect, align and split all faces of a dataset, or find them already prepared.
-
-    Args:
-        config: dataset, detector and splits.
-        cache: folder of prepared tables; the file name depends on the content of the dataset, the crop contract and
-            the splits.
-        progress: called with the number of images done and in total; once with (total, total) on a cache hit.
-
-    Returns:
-        Path of the Parquet file.
-
-    Raises:
-        DataError: the dataset cannot be used (see its reader), has too few people, shows no face at all, or the cache
-            cannot be written.
-        AssetError: weights or the dataset's archive cannot be fetched.
-        ConfigError: unknown dataset or detector.
-    """
-    from veil.faces.landmarks import load_landmarker
-
-    root = config.root.expanduser() if config.root is not None else None
-    dataset = datasets.get(config.dataset)(root)
-    splits = split_identities(dataset.identities, config.splits, config.split_seed)
-    detector = detectors.get(config.detector)()
-    landmarker = load_landmarker()
-    parser = parsers.get(config.parsing)()
-    contract = CropContract.of(detector, landmarker, parser)
-    key = hash_values(
-        {
-            "dataset": dataset.fingerprint,
-            "contract": contract.hash,
-            "splits": config.splits.model_dump(mode="json"),
-            "split_seed": config.split_seed,
-            "columns": SCHEMA.to_string(),
-        }
-    )
-    path = cache / f"faces-{config.dataset}-{key}.parquet"
-    total = len(dataset.images)
-    if path.is_file():
-        progress(total, total)
-        return path
-    require_writable(cache)
-    hashes = check_images(dataset.images, where=str(root or config.dataset))
-    preparation = Preparation(detector, landmarker, parser, contract, splits, hashes)
-    found = 0
-
-    def counted() -> Iterator[FaceRow]:
-        nonlocal found
-        for done, row in enumerate(preparation.rows(dataset.images), start=1):
-            found += row.crop is not None
-            progress(done, total)
-            yield row
-        if found == 0:
-            raise DataError(
-                f"no face found in any of the {total} images of {root or config.dataset}; "
-                "check 'data.root' and 'data.detector'"
-            )
-
-    write_rows(counted(), path, contract)
-    return path
-
-
 def _ignore(image: SourceImage, pixels: np.ndarray, matrix: np.ndarray) -> None:
     pass
+
+
+class _Opened(NamedTuple):
+    """An image that could be decoded.
+
+    Attributes:
+        image: where it comes from.
+        row: what is known of it before a face is looked for.
+        pixels: uint8 (H, W, 3), BGR.
+    """
+
+    image: SourceImage
+    row: FaceRow
+    pixels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,8 +59,6 @@ class Preparation:
         landmarker: maps crops, float (B, 3, 112, 112) in [-1, 1], to 68 landmarks (B, 68, 2).
         parser: makes parsing maps; the dataset's own are warped where it is the one called "dataset".
         contract: what these, and everything else that decides about crops, are.
-        splits: split by identity.
-        hashes: SHA-256 of the file by image id.
         on_aligned: called with each image in which a face was found, its pixels and its alignment to the crop.
     """
 
@@ -118,33 +66,87 @@ class Preparation:
     landmarker: Landmarker
     parser: Parser
     contract: CropContract
-    splits: dict[str, str]
-    hashes: dict[str, str]
     on_aligned: Callable[[SourceImage, np.ndarray, np.ndarray], None] = _ignore
 
-    def rows(self, images: Sequence[SourceImage]) -> Iterator[FaceRow]:
-        """Rows in the order of `images`."""
-        aligned = (self._align(image) for image in images)
-        while batch := list(islice(aligned, _LANDMARK_BATCH)):
-            yield from self._with_landmarks(batch)
+    @classmethod
+    def load(
+        cls,
+        detector: str,
+        parser: str,
+        device: str = "cpu",
+        on_aligned: Callable[[SourceImage, np.ndarray, np.ndarray], None] = _ignore,
+    ) -> Self:
+        """Load the nets.
 
-    def _align(self, image: SourceImage) -> FaceRow:
+        Args:
+            detector: registered name.
+            parser: registered name.
+            device: where detector and landmark net run.
+            on_aligned: see Preparation.
+
+        Raises:
+            ConfigError: there is no detector or parser of that name.
+            AssetError: weights cannot be had.
+        """
+        # Imported here: needs torch, which readers of rows may do without.
+        from veil.faces.landmarks import load_landmarker
+
+        finder, net, labeller = detectors.get(detector)(device=device), load_landmarker(device), parsers.get(parser)()
+
+        def landmarker(crops: "Tensor") -> "Tensor":
+            return net(crops.to(device))
+
+        return cls(finder, landmarker, labeller, CropContract.of(finder, net, labeller), on_aligned)
+
+    def rows(self, images: Iterable[tuple[SourceImage, str]]) -> Iterator[FaceRow | Skipped]:
+        """Make rows.
+
+        Args:
+            images: each with its split.
+
+        Yields:
+            For each image, in order, its row, or why its file is not used: it cannot be read or is no image. An image
+            without a face is a row.
+        """
+        batch: list[_Opened | Skipped] = []
+        held = 0
+        for image, split in images:
+            opened = self._open(image, split)
+            batch.append(opened)
+            held += opened.pixels.nbytes if isinstance(opened, _Opened) else 0
+            if len(batch) == _BATCH_IMAGES or held >= _BATCH_BYTES:
+                yield from self._measure(batch)
+                batch, held = [], 0
+        yield from self._measure(batch)
+
+    def _open(self, image: SourceImage, split: str) -> _Opened | Skipped:
+        try:
+            content = image.read()
+            pixels = decode_image(content)
+        except UnreadableImageError as error:
+            return Skipped(image.path, str(error))
+        except OSError as error:
+            return Skipped(image.path, f"cannot be read: {error.strerror or error}")
         row = FaceRow(
             image_id=image.image_id,
-            split=self.splits[image.identity],
+            split=split,
             source_path=image.path,
-            source_sha256=self.hashes[image.image_id],
+            source_sha256=hashlib.sha256(content).hexdigest(),
             detector=self.detector.name,
             identity=image.identity,
             expression_label=image.expression,
+            label_distribution=image.label_distribution,
         )
-        try:
-            pixels = decode_image(image.read())
-        except OSError as error:
-            raise DataError(f"cannot read {image.path}: {error.strerror or error}") from error
-        except UnreadableImageError as error:
-            raise DataError(f"{image.path} changed while it was being prepared; run `veil prepare` again") from error
-        (faces,) = detect_faces(self.detector, [pixels], self.contract.framing)
+        return _Opened(image, row, pixels)
+
+    def _measure(self, batch: list[_Opened | Skipped]) -> Iterator[FaceRow | Skipped]:
+        opened = [item for item in batch if isinstance(item, _Opened)]
+        found = detect_faces(self.detector, [item.pixels for item in opened], self.contract.framing) if opened else []
+        rows = iter(self._with_landmarks([self._align(*pair) for pair in zip(opened, found, strict=True)]))
+        return (item if isinstance(item, Skipped) else next(rows) for item in batch)
+
+    def _align(self, opened: _Opened, faces: list[Detection]) -> FaceRow:
+        image, row, pixels = opened
         if not faces:
             return replace(row, missing={"crop": "no face found"})
         face = faces[0]

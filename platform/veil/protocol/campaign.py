@@ -194,6 +194,6 @@ def embed(
         sources=np.asarray(faces.source_indices),
         clear=np.asarray(clear),
         anonymized=net_outputs(net, images, batch_size, device),
-        clear_images=faces.crops,
+        clear_images=np.asarray(faces.crops),
         anonymized_images=images,
     )

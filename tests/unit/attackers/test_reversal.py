@@ -35,9 +35,9 @@ def constant(faces):
 
 
 def people(faces, anonymize, recognizer):
-    anonymized = render(anonymize, faces, 16, "cpu")
-    embeddings = (net_outputs(recognizer, images, 16, "cpu") for images in (faces.crops, anonymized))
-    return AttackSet(faces.identity_indices, faces.source_indices, *embeddings, faces.crops, anonymized)
+    clear, anonymized = faces.crops[:], render(anonymize, faces, 16, "cpu")
+    embeddings = (net_outputs(recognizer, images, 16, "cpu") for images in (clear, anonymized))
+    return AttackSet(faces.identity_indices, faces.source_indices, *embeddings, clear, anonymized)
 
 
 def attack_setting(anonymize, faces=FACES):

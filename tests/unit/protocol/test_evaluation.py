@@ -233,7 +233,7 @@ def test_an_anonymizer_whose_pool_holds_judged_people_is_refused(judge):
 
 def test_images_of_another_tool_score_as_its_anonymizer_would(judge, evaluations):
     faces = pattern_faces()
-    negatives = [255 - faces.split(split).crops for split in ("search", "attacker")]
+    negatives = [255 - faces.split(split).crops[:] for split in ("search", "attacker")]
     score = judge.score_images(*negatives).score
     assert score.objectives == evaluations["negative"].score.objectives
     with pytest.raises(ProtocolError, match="expected uint8"):

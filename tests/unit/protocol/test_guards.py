@@ -7,6 +7,7 @@ import pytest
 from attack_sets import pattern_faces, simulated_setting
 
 from veil.errors import ProtocolError
+from veil.faces.pixels import PixelStore
 from veil.faces.table import FaceTable
 from veil.interfaces import SubjectPool
 from veil.protocol.fusion import compare_fused
@@ -75,7 +76,8 @@ def test_a_person_in_two_splits_is_refused():
     check_disjoint_identities(faces)
     names = [name.replace("search00", "train01") for name in faces.rows["identity"].to_pylist()]
     index = faces.rows.schema.get_field_index("identity")
-    mixed = FaceTable(faces.rows.set_column(index, faces.rows.schema.field(index), [names]), faces.contract_hash)
+    rows = faces.rows.set_column(index, faces.rows.schema.field(index), [names])
+    mixed = FaceTable(rows, faces.contract_hash, PixelStore([], 1))
     with pytest.raises(ProtocolError, match=r"train01.*'train' and 'search'"):
         check_disjoint_identities(mixed)
 

@@ -8,8 +8,8 @@ from veil.assets import cache_folder
 from veil.config import DataConfig, RoleConfig, SuiteConfig
 from veil.errors import AssetError
 from veil.expression import load_expression_net
-from veil.faces.prepare import prepare
 from veil.faces.table import FaceTable
+from veil.preparing import prepare
 from veil.protocol.evaluation import Judge
 from veil.recognizers import load_recognizer
 
