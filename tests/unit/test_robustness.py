@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.robustness import Robustness, RobustnessConfig, check_same_faces
+from trainables.borrowed import check_same_faces
+from trainables.robustness import Robustness, RobustnessConfig
 from veil.errors import ConfigError, DataError, ProtocolError
 from veil.interfaces import FaceBatch, TrialContext
 from veil.registry import search_spaces, trainables
