@@ -9,11 +9,11 @@ from rich.console import Console
 from veil.assets import cache_folder
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError
-from veil.faces.prepare import prepare
-from veil.faces.table import FaceTable
+from veil.faces.study_faces import StudyFaces
 from veil.frontier.points import FrontierPoint
 from veil.frontier.selection import select
 from veil.points import frontier_point
+from veil.preparing.study import prepare_study
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore
 from veil.registry import trainables
@@ -126,7 +126,7 @@ def _next_candidate(candidates: list[FrontierPoint]) -> str:
 
 
 def _sealed_score(config: StudyConfig, folder: StudyFolder, record: TrialRecord) -> TrialScore:
-    faces = FaceTable.load(prepare(config.data, cache_folder()))
+    faces = StudyFaces.load(config.data, prepare_study(config.data, cache_folder()))
     expected = folder.manifest().data_hash
     if faces.data_hash != expected:
         raise ProtocolError(
@@ -135,7 +135,7 @@ def _sealed_score(config: StudyConfig, folder: StudyFolder, record: TrialRecord)
         )
     trainable = trainables.get(record.trainable)()
     settings = trainable.Config.parse(record.params, where=f"trial {record.number}")
-    judge = open_judge(config, faces, "sealed", folder.cache)
+    judge = open_judge(config, faces.people, "sealed", folder.cache, extra=faces.extra)
     return judge.score(trainable.load(settings, folder.trial(record.number))).score
 
 

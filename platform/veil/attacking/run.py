@@ -147,8 +147,10 @@ def open_attack_judge(
     roles, suite = source.config.roles, chosen_suite(source.config.suite, plan.attackers)
     names = plan.recognizers or tuple(dict.fromkeys((*roles.search, *roles.report)))
     config = source.config.model_copy(update={"suite": suite})
-    cache = cache_folder() / "attacks"
-    return assemble_judge(config, names, source.proxies, source.faces, "search", cache, run_attacks=run_attacks)
+    cache, faces = cache_folder() / "attacks", source.faces
+    return assemble_judge(
+        config, names, source.proxies, faces.people, "search", cache, run_attacks=run_attacks, extra=faces.extra
+    )
 
 
 def write_outputs(folder: Path, source: Source, evaluation: Evaluation, far: float, pictures: bool) -> None:
@@ -180,7 +182,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_reconstructions(folder: Path, source: Source, evaluation: Evaluation) -> None:
-    image_ids = source.faces.split("search").image_ids
+    image_ids = source.faces.people.split("search").image_ids
     for name, images in evaluation.reconstructions.items():
         for image_id, image in zip(image_ids, tensor_to_images(images), strict=True):
             path = (folder / name / image_id).with_suffix(".png")
@@ -190,7 +192,7 @@ def _write_reconstructions(folder: Path, source: Source, evaluation: Evaluation)
 
 def _example_faces(source: Source, evaluation: Evaluation) -> dict[str, NDArray[np.uint8]]:
     """One face of each of the first people: original, anonymized, and as each attacker reconstructs it."""
-    target = source.faces.split("search")
+    target = source.faces.people.split("search")
     first = np.sort(np.unique(target.identity_indices, return_index=True)[1])[:MOST_FACES]
     rows = {"original": target.crops[first]}
     if len(evaluation.anonymized_target):

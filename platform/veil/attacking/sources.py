@@ -12,9 +12,10 @@ import yaml
 from veil.assets import cache_folder
 from veil.config import DataConfig, StudyConfig, load_study_config
 from veil.errors import ConfigError, ProtocolError, nearest
-from veil.faces.prepare import Progress, prepare
-from veil.faces.table import FaceTable
+from veil.faces.prepare import Progress
+from veil.faces.study_faces import StudyFaces
 from veil.interfaces import Anonymizer
+from veil.preparing.study import prepare_study
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.registry import anonymizers, find_preset, trainables
 from veil.study import StudyFolder, TrialRecord
@@ -30,7 +31,8 @@ class Source:
     Attributes:
         label: what it is, for people.
         config: the settings it is attacked under.
-        faces: faces with the splits "search", under attack, and "attacker", which the attacker owns.
+        faces: faces with the splits "search", under attack, and "attacker", which the attacker owns; beside them,
+            labelled faces on which expression is read.
         proxies: recognizers from inside its loss, which cannot judge it; empty where it was not trained.
         notes: sentences that a reader of the score must know.
         score: lets a judge of these faces score it.
@@ -38,7 +40,7 @@ class Source:
 
     label: str
     config: StudyConfig
-    faces: FaceTable
+    faces: StudyFaces
     proxies: tuple[str, ...]
     notes: tuple[str, ...]
     score: Callable[[Judge], Evaluation]
@@ -159,10 +161,11 @@ def _open_trial(
     trained_with = study.config() if own is not None else config
     _check_strangers(config.data, trained_with.data, record)
     faces = _faces(config.data, progress)
-    if own is not None and study.manifest().contract_hash not in (None, faces.contract_hash):
+    if own is not None and study.manifest().contract_hash not in (None, faces.people.contract_hash):
         raise ProtocolError(
             f"trial {record.number} was made for crops of contract {study.manifest().contract_hash}, but these faces "
-            f"follow {faces.contract_hash}; use the detector of its study (data.detector={trained_with.data.detector})"
+            f"follow {faces.people.contract_hash}; use the detector of its study "
+            f"(data.detector={trained_with.data.detector})"
         )
     trainable = trainables.get(record.trainable)()
     anonymizer = trainable.load(trainable.Config.parse(record.params, where=str(path)), folder)
@@ -171,23 +174,24 @@ def _open_trial(
 
 
 def _check_strangers(data: DataConfig, trained_on: DataConfig, record: TrialRecord) -> None:
-    same_people = (data.dataset, data.root) == (trained_on.dataset, trained_on.root)
-    if same_people and (data.splits, data.split_seed) != (trained_on.splits, trained_on.split_seed):
+    seen = {(trained_on.dataset, trained_on.root), *((extra.dataset, extra.root) for extra in trained_on.extra)}
+    other_splits = (data.splits, data.split_seed) != (trained_on.splits, trained_on.split_seed)
+    if (data.dataset, data.root) in seen and other_splits:
         raise ProtocolError(
             f"trial {record.number} was trained on other splits of the dataset {data.dataset!r}, so people it was "
             "trained on may be under attack; leave `data.splits` and `data.split_seed` as its study has them"
         )
 
 
-def _faces(data: DataConfig, progress: Progress) -> FaceTable:
-    return FaceTable.load(prepare(data, cache_folder(), progress))
+def _faces(data: DataConfig, progress: Progress) -> StudyFaces:
+    return StudyFaces.load(data, prepare_study(data, cache_folder(), progress))
 
 
 def _source(
     label: str,
     config: StudyConfig,
     anonymizer: Anonymizer,
-    faces: FaceTable,
+    faces: StudyFaces,
     proxies: tuple[str, ...],
     notes: tuple[str, ...],
 ) -> Source:
@@ -205,7 +209,7 @@ def open_folders(
     return Source(
         label=f"{anonymized} (originals: {clear})",
         config=config,
-        faces=paired.faces,
+        faces=StudyFaces(paired.faces),
         proxies=(),
         notes=paired.notes,
         score=lambda judge: judge.score_images(paired.crops(TARGET_SPLIT), paired.crops(OWNED_SPLIT)),

@@ -30,16 +30,21 @@ from veil.protocol.guards import (
     check_subject_pool,
 )
 from veil.protocol.jobs import Runner, run_in_turn
-from veil.protocol.measurement import Leak, Measured, People, RocCurve, Spread, recovery_gap, worst_case
+from veil.protocol.labelled import LabelledSet
+from veil.protocol.measurement import (
+    Leak,
+    Measured,
+    People,
+    RocCurve,
+    Spread,
+    recovery_gap,
+    weakest_control,
+    worst_case,
+)
 from veil.protocol.pairs import compare
 from veil.protocol.readings import mean_cosine
 from veil.protocol.rendering import render
-from veil.protocol.score import (
-    Estimate,
-    ProxyReading,
-    TrialScore,
-    suite_hash,
-)
+from veil.protocol.score import Estimate, LabelledSetScore, ProxyReading, TrialScore, suite_hash
 from veil.runtime import Launcher
 
 ATTACKER_SPLIT = "attacker"
@@ -54,8 +59,8 @@ class Evaluation(NamedTuple):
             split; (0, 3, 112, 112) where the anonymizer gave no images.
         curves: ROC by "recognizer/rung".
         cmc: (n,) share of probes whose person is among the k best, k = 1..n, by "recognizer/rung".
-        spreads: each objective in other samples of the people; those of two trials with the same data and suite belong
-            together, sample by sample.
+        spreads: each objective, and the control, in other samples of the people; those of two trials with the same data
+            and suite belong together, sample by sample.
         reconstructions: float32 (N, 3, 112, 112) in [-1, 1], what attackers made of the anonymized faces, by
             "recognizer/rung".
     """
@@ -94,6 +99,7 @@ class Judge:
         detector: finds faces in anonymized crops; None measures no detection rate.
         features: frozen net whose features judge realism; None measures no realism.
         perceptual: frozen perceptual distance; None measures none.
+        labelled: more faces with labelled expressions, by the name of their set, on which the evaluator is asked too.
         device: where nets and anonymizer run.
         run_attacks: runs the attacks of a score, here one after another or elsewhere side by side.
 
@@ -115,6 +121,7 @@ class Judge:
         detector: Detector | None = None,
         features: nn.Module | None = None,
         perceptual: nn.Module | None = None,
+        labelled: Mapping[str, FaceTable] | None = None,
         device: str | torch.device = "cpu",
         run_attacks: Runner = run_in_turn,
     ) -> None:
@@ -149,6 +156,9 @@ class Judge:
             suite, dict(recognizers), self._target, self._owned, people, cache, device, run_attacks
         )
         self._appearance = Appearance(self._target, people, evaluator, detector, features, perceptual, cache, device)
+        self._labelled = {
+            name: LabelledSet(table, evaluator, suite, cache, device) for name, table in (labelled or {}).items()
+        }
         self._calibration: Calibration | None = None
 
     def calibrate(self, batch_size: int = 16) -> Calibration:
@@ -185,7 +195,11 @@ class Judge:
             target, owned = (render(anonymizer, part, batch_size, self._device) for part in (self._target, self._owned))
             return target, owned
 
-        return self._score(publish, batch_size, launcher)
+        def read_labelled() -> dict[str, LabelledSetScore]:
+            scores = {name: labelled.measure(anonymizer, batch_size) for name, labelled in self._labelled.items()}
+            return {name: score for name, score in scores.items() if score is not None}
+
+        return self._score(publish, read_labelled, batch_size, launcher)
 
     def score_images(
         self,
@@ -207,11 +221,12 @@ class Judge:
                 raise ProtocolError(
                     f"found {images.dtype} {images.shape} anonymized images, expected uint8 {table.crops.shape}"
                 )
-        return self._score(lambda: (target, owned), batch_size, launcher)
+        return self._score(lambda: (target, owned), dict, batch_size, launcher)
 
     def _score(
         self,
         publish: Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+        read_labelled: Callable[[], dict[str, LabelledSetScore]],
         batch_size: int,
         launcher: Launcher | None,
     ) -> Evaluation:
@@ -230,6 +245,8 @@ class Judge:
             check_control([item.score for item in progress.findings.measured], self.suite.min_control_tar)
             with clock.part("appearance"):
                 progress.look = self._appearance.measure(target, batch_size)
+            with clock.part("labelled"):
+                progress.labelled = read_labelled()
             with clock.part("proxies"):
                 for name, net in self._proxies.items():
                     progress.proxy[name] = self._read_proxy(name, net, target, batch_size)
@@ -250,7 +267,7 @@ class Judge:
             "leak_floor_95": leak.floor_95,
             "recovery_gap": recovery_gap(measured),
         }
-        return values, {"leak": leak.spread, **look.spreads}
+        return values, {"leak": leak.spread, "control": weakest_control(measured), **look.spreads}
 
     def _worst_case(self, measured: Sequence[Measured]) -> Leak:
         leak = worst_case(measured)
@@ -293,6 +310,9 @@ class Judge:
             target_split=self._target_split,
             n_images=len(self._target),
             undetected=self._target.undetected,
+            without_landmarks=self._target.without_landmarks,
+            low_resolution=self._target.low_resolution,
+            labelled_sets=progress.labelled,
             suite_hash=self.suite_hash,
             data_hash=self._data_hash,
             contract_hash=self._contract_hash,
@@ -341,6 +361,7 @@ class _Progress:
         self.findings = Findings()
         self.look: Look | None = None
         self.proxy: dict[str, ProxyReading] = {}
+        self.labelled: dict[str, LabelledSetScore] = {}
 
 
 class _Clock:

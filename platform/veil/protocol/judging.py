@@ -1,6 +1,6 @@
 """From a study's configuration to its judge: which models score which people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from veil.faces.table import FaceTable
 from veil.features import load_feature_net, load_perceptual_distance
 from veil.protocol.evaluation import Judge
 from veil.protocol.jobs import Runner, run_in_turn
+from veil.protocol.labelled import draw_labelled
 from veil.protocol.score import suite_hash
 from veil.recognizers import load_recognizer
 from veil.recognizers.roles import check_roles
@@ -37,11 +38,12 @@ def open_judge(
     cache: Path,
     device: str = "cpu",
     run_attacks: Runner = run_in_turn,
+    extra: Mapping[str, FaceTable] | None = None,
 ) -> Judge:
     """The judge of a study's trials ("search") or of its picked points ("sealed").
 
     The search people are scored by the search recognizers, the sealed people by the report recognizers; neither ever
-    holds a role in training.
+    holds a role in training. Labelled expressions are read on faces of the same part of `extra`.
 
     Raises:
         ProtocolError: a model holds two roles.
@@ -49,7 +51,7 @@ def open_judge(
     """
     check_roles(config.roles)
     names = config.roles.search if target_split == "search" else config.roles.report
-    return assemble_judge(config, names, config.roles.proxies, faces, target_split, cache, device, run_attacks)
+    return assemble_judge(config, names, config.roles.proxies, faces, target_split, cache, device, run_attacks, extra)
 
 
 def assemble_judge(
@@ -61,6 +63,7 @@ def assemble_judge(
     cache: Path,
     device: str = "cpu",
     run_attacks: Runner = run_in_turn,
+    extra: Mapping[str, FaceTable] | None = None,
 ) -> Judge:
     """A judge with its models loaded, whoever chose which recognizers score and which are only read.
 
@@ -68,8 +71,14 @@ def assemble_judge(
         ProtocolError: a model that scores is also a proxy.
         AssetError: a model's weights cannot be had.
     """
+    suite = config.suite
+    labelled = {
+        name: drawn
+        for name, table in (extra or {}).items()
+        if (drawn := draw_labelled(table, target_split, suite.labelled_images, suite.seed)) is not None
+    }
     return Judge(
-        suite=config.suite,
+        suite=suite,
         recognizers={name: load_recognizer(name) for name in recognizers},
         evaluator=load_expression_net(config.roles.evaluator),
         faces=faces,
@@ -77,8 +86,9 @@ def assemble_judge(
         cache=cache,
         proxies={name: load_recognizer(name) for name in proxies},
         detector=detectors.get(config.data.detector)(),
-        features=load_feature_net(config.suite.features),
+        features=load_feature_net(suite.features),
         perceptual=load_perceptual_distance(),
+        labelled=labelled,
         device=device,
         run_attacks=run_attacks,
     )

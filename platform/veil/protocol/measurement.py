@@ -306,9 +306,16 @@ def recovery_gap(measured: Sequence[Measured]) -> Estimate | None:
     return Estimate(value=gap.value, low=gap.low, high=gap.high)
 
 
+def weakest_control(measured: Sequence[Measured]) -> Spread:
+    """The smallest control TAR of all recognizers, in other samples of the people."""
+    return _extreme([item for item in measured if item.score.rung == CONTROL], np.fmin)
+
+
 def _largest(measured: Sequence[Measured]) -> Spread:
-    # fmax ignores a rung that has no genuine pair in a sample.
-    left_out, replicates = (
-        np.fmax.reduce([getattr(item.spread, kind) for item in measured]) for kind in Spread._fields
-    )
+    return _extreme(measured, np.fmax)
+
+
+def _extreme(measured: Sequence[Measured], pick: np.ufunc) -> Spread:
+    # fmax and fmin ignore a rung that has no genuine pair in a sample.
+    left_out, replicates = (pick.reduce([getattr(item.spread, kind) for item in measured]) for kind in Spread._fields)
     return Spread(left_out, replicates)

@@ -5,21 +5,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune import Callback as TuneCallback
 from rich.console import Console
-from rich.progress import Progress
+from rich.text import Text
 
 from veil.assets import cache_folder
 from veil.config import StudyConfig, hash_values
-from veil.errors import ConfigError, TrackingError
-from veil.faces.prepare import prepare
-from veil.faces.table import FaceTable
+from veil.errors import AssetError, ConfigError, TrackingError
+from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.interfaces import SearchSpace
+from veil.preparing import preparation_bar, prepare
+from veil.preparing.study import prepare_study
 from veil.protocol.judging import study_suite_hash
 from veil.reporting import study_hypervolume, write_study_page
 from veil.study import Manifest, StudyFolder, TrialRecord
@@ -64,9 +64,9 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     """
     started = time.perf_counter()
     space = check_space(config.search)
-    faces = _prepared_faces(config, space, console)
+    paths = _prepare(config, space, console)
     folder = StudyFolder(config.folder)
-    folder.create(config, manifest := _manifest(config, faces))
+    folder.create(config, manifest := _manifest(config, paths.faces))
     prepared = time.perf_counter()
     with folder.driver_lock():
         tracker = Tracker(config, manifest)
@@ -77,7 +77,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
         if missing > 0:
             with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
                 mirror = _Mirror(tracker, folder, progress)
-                _run_trials(config, folder, faces, search, missing, mirror, address)
+                _run_trials(config, paths, search, missing, mirror, address)
             _mirror_missing(tracker, folder)
         swept = time.perf_counter()
         result = SweepResult(
@@ -89,32 +89,33 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     return result
 
 
-def _prepared_faces(config: StudyConfig, space: SearchSpace, console: Console) -> Path | None:
+def _prepare(config: StudyConfig, space: SearchSpace, console: Console) -> StudyPaths:
+    """Prepare the faces that the space's trials need, once for each detector among which they choose."""
+    folder = config.folder.resolve()
     if not any(load_trainable(name).needs_faces for name in space.trainables):
-        return None
-    return prepare_with_bar(config, console)
+        return StudyPaths(folder)
+    by_detector, unavailable = {}, {}
+    with preparation_bar(console) as progress:
+        faces = prepare_study(config.data, cache_folder().resolve(), progress)
+        for name in getattr(space, "detectors", ()):
+            data = config.data.model_copy(update={"detector": name})
+            try:
+                by_detector[name] = prepare(data, cache_folder().resolve(), progress)
+            except AssetError as error:
+                unavailable[name] = str(error)
+                console.print(Text(f"left out: detector {name}: {error}", style="yellow"))
+    return StudyPaths(folder, faces, by_detector, unavailable)
 
 
-def prepare_with_bar(config: StudyConfig, console: Console) -> Path:
-    """Prepare the study's faces with a progress bar; a second call finds them ready."""
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("preparing faces", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return prepare(config.data, cache_folder(), progress=show)
-
-
-def _manifest(config: StudyConfig, faces: Path | None) -> Manifest:
-    table = FaceTable.load(faces) if faces is not None else None
-    suite = study_suite_hash(config) if table is not None else hash_values(config.suite.model_dump(mode="json"))
+def _manifest(config: StudyConfig, prepared: PreparedFaces | None) -> Manifest:
+    faces = StudyFaces.load(config.data, prepared) if prepared is not None else None
+    suite = study_suite_hash(config) if faces is not None else hash_values(config.suite.model_dump(mode="json"))
     return Manifest(
         space=config.search.space,
         base_hash=hash_values(config.search.base),
         suite_hash=suite,
-        data_hash=table.data_hash if table is not None else None,
-        contract_hash=table.contract_hash if table is not None else None,
+        data_hash=faces.data_hash if faces is not None else None,
+        contract_hash=faces.people.contract_hash if faces is not None else None,
         objectives=config.search.objectives,
     )
 
@@ -128,8 +129,7 @@ def _mirror_missing(tracker: Tracker, folder: StudyFolder) -> None:
 
 def _run_trials(
     config: StudyConfig,
-    folder: StudyFolder,
-    faces: Path | None,
+    paths: StudyPaths,
     search: StudySearch,
     count: int,
     mirror: "_Mirror",
@@ -137,7 +137,6 @@ def _run_trials(
 ) -> None:
     _start_ray(config, address)
     try:
-        paths = StudyPaths(folder=folder.path.resolve(), faces=faces.resolve() if faces is not None else None)
         tuner = tune.Tuner(
             tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
             tune_config=tune.TuneConfig(
@@ -148,7 +147,7 @@ def _run_trials(
             ),
             run_config=tune.RunConfig(
                 name="tune",
-                storage_path=str((folder.path / "ray").resolve()),
+                storage_path=str(paths.folder / "ray"),
                 callbacks=[mirror],
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS_TOLERATED),
                 verbose=0,

@@ -5,7 +5,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from ray import tune
 
-from veil.config import Settings, StudyConfig
+from veil.config import DataConfig, Settings, StudyConfig
 from veil.errors import DivergedError, ProtocolError, VeilError
 from veil.expression import load_expression_net
+from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.faces.table import FaceTable
 from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
@@ -39,11 +40,15 @@ class StudyPaths:
 
     Attributes:
         folder: the study folder, on storage that every node reaches.
-        faces: the prepared face table; None for studies without faces.
+        faces: the prepared face tables; None for studies without faces.
+        by_detector: the people's table as each detector finds and aligns them, among which trials choose.
+        unavailable: why there is no such table, by detector.
     """
 
     folder: Path
-    faces: Path | None
+    faces: PreparedFaces | None = None
+    by_detector: Mapping[str, Path] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
@@ -102,15 +107,21 @@ def _attempt(
             return ended(state="valid", synthetic=True, objectives=_synthetic(outcome), seconds=outcome.seconds)
         if paths.faces is None:
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
+        base["training_faces"] = outcome.training_faces
+        prepared = paths.faces
         if outcome.strength:
             suite = suite_at_strength(config.suite, outcome.strength)
             config = config.model_copy(update={"suite": suite})
             base["strength"] = suite.strength
-        judge = search_judge(config, paths.faces, folder.cache)
+        if outcome.detector is not None:
+            base["detector"] = outcome.detector
+            config, prepared = _on_crops_of(outcome.detector, config, paths)
+        judge = search_judge(config, prepared, folder.cache)
         evaluation = judge.score(outcome.anonymizer, launcher=_attack_launcher(config, folder, number))
         if evaluation.spreads:
             folder.write_spreads(number, evaluation.spreads)
-        _save_artifacts(folder.trial(number), load_faces(paths.faces).split("search"), evaluation, outcome, config)
+        target = load_faces(config.data, prepared).people.split("search")
+        _save_artifacts(folder.trial(number), target, evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
     except DivergedError as error:
         return ended(state="diverged", reason=str(error))
@@ -119,6 +130,19 @@ def _attempt(
     except Exception as error:  # noqa: BLE001 - whatever breaks a trial ends in its record, never in silence
         (folder.trial(number) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return ended(state="failed", reason=f"{type(error).__name__}: {error} (traceback in error.txt)")
+
+
+def _on_crops_of(detector: str, config: StudyConfig, paths: StudyPaths) -> tuple[StudyConfig, PreparedFaces]:
+    """The study with the people as one detector finds them, and nobody beside them: crops of detectors never mix.
+
+    Raises:
+        ProtocolError: the study has no such crops.
+    """
+    if detector not in paths.by_detector:
+        reason = paths.unavailable.get(detector, "the search space does not name it among its `detectors`")
+        raise ProtocolError(f"the detector {detector!r} is left out: {reason}")
+    data = config.data.model_copy(update={"detector": detector, "extra": ()})
+    return config.model_copy(update={"data": data}), PreparedFaces(paths.by_detector[detector])
 
 
 def _save_artifacts(
@@ -151,13 +175,15 @@ def _synthetic(outcome: TrialOutcome) -> dict[str, Estimate]:
 def _context(
     config: StudyConfig, folder: StudyFolder, paths: StudyPaths, trainable: Trainable, number: int
 ) -> TrialContext:
+    faces = load_faces(config.data, paths.faces) if trainable.needs_faces and paths.faces is not None else None
     return TrialContext(
         folder=folder.trial(number),
         cache=folder.cache,
-        faces=load_faces(paths.faces).split("train") if trainable.needs_faces and paths.faces is not None else None,
+        faces=faces.people.split("train") if faces is not None else None,
         load_roles=partial(load_training_roles, config.roles.proxies, config.roles.teacher),
         launcher=_launcher(config, folder, number),
         seed=config.search.seed,
+        extra_faces=faces.extra_to_train_on if faces is not None else (),
     )
 
 
@@ -209,21 +235,22 @@ def load_training_roles(proxies: tuple[str, ...], teacher: str, device: str) -> 
 
 
 @lru_cache(maxsize=1)
-def load_faces(path: Path) -> FaceTable:
+def load_faces(data: DataConfig, prepared: PreparedFaces) -> StudyFaces:
     """The study's faces; kept between the trials of one process."""
-    return FaceTable.load(path)
+    return StudyFaces.load(data, prepared)
 
 
-def search_judge(config: StudyConfig, faces: Path, cache: Path) -> Judge:
+def search_judge(config: StudyConfig, prepared: PreparedFaces, cache: Path) -> Judge:
     """The judge of the study's trials; kept between the trials of one process."""
-    return _kept_judge(config.model_dump_json(), faces, cache)
+    return _kept_judge(config.model_dump_json(), prepared, cache)
 
 
 @lru_cache(maxsize=1)
-def _kept_judge(config_json: str, faces: Path, cache: Path) -> Judge:
+def _kept_judge(config_json: str, prepared: PreparedFaces, cache: Path) -> Judge:
     config = StudyConfig.model_validate_json(config_json)
     search = config.search
     # A trial with one core, or with one GPU, has nothing to share among several attackers.
     alone = search.cpus_per_trial == 1 or search.workers_per_trial > 1 or search.gpus_per_trial > 0
     runner = run_in_turn if alone else RayAttackRunner(search.cpus_per_trial)
-    return open_judge(config, load_faces(faces), "search", cache, _device(config), runner)
+    faces = load_faces(config.data, prepared)
+    return open_judge(config, faces.people, "search", cache, _device(config), runner, faces.extra)

@@ -6,7 +6,7 @@ from veil.study import TrialRecord
 
 
 def trial_metrics(record: TrialRecord) -> dict[str, float]:
-    """Objectives with intervals, rungs, utility and realism details, times and memory of one trial.
+    """Objectives with intervals, rungs, utility and realism details, training faces, times and memory of one trial.
 
     A trial that is not valid has no `objective/` key: what was measured of it stays visible, but nothing ranks it.
     """
@@ -16,6 +16,7 @@ def trial_metrics(record: TrialRecord) -> dict[str, float]:
         metrics[f"objective/{name}_low"] = estimate.low
         metrics[f"objective/{name}_high"] = estimate.high
     metrics |= {f"seconds/{part}": seconds for part, seconds in record.seconds.items()}
+    metrics |= {f"training_faces/{kind}": float(count) for kind, count in record.training_faces.items()}
     return metrics | (_score_metrics(record.score) if record.score is not None else {})
 
 
@@ -33,6 +34,7 @@ def _score_metrics(score: TrialScore) -> dict[str, float]:
         "utility": score.expression,
         "realism": score.realism,
         "detection": score.detection,
+        **{f"labelled/{name}": labelled for name, labelled in score.labelled_sets.items()},
         **{f"recognizer/{name}": reading for name, reading in score.recognizers.items()},
         **{f"proxy/{name}": reading for name, reading in score.proxy.items()},
     }

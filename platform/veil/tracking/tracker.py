@@ -185,7 +185,7 @@ class Tracker:
         else:
             name = f"#{record.number:03d} {rung.rung} {rung.name} ({rung.recognizer})"
             tags |= {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: parent_run_id, "veil.rung": rung.rung}
-            tags |= self._identity_tags() | _own_suite(record)
+            tags |= self._identity_tags() | _own_conditions(record)
             run_id = self._client.create_run(self.experiment_id, tags=tags).info.run_id
         params = {"attacker": rung.name, "rung": rung.rung, "recognizer": rung.recognizer}
         self._log(run_id, params=params, metrics=rung_metrics(rung))
@@ -279,9 +279,17 @@ def _finite(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
     return [(key, float(value)) for key, value in metrics.items() if math.isfinite(value)]
 
 
-def _own_suite(record: TrialRecord) -> dict[str, str]:
-    """Tag of a trial that was judged at a strength of its own, and so not by the study's suite."""
-    return {"veil.suite_hash": record.score.suite_hash} if record.strength and record.score is not None else {}
+def _own_conditions(record: TrialRecord) -> dict[str, str]:
+    """Tags of a trial that was judged under other conditions than its study's: a suite, or crops, of its own."""
+    if record.score is None or record.compares == "anonymizers":
+        return {}
+    if record.compares == "attackers":
+        return {"veil.suite_hash": record.score.suite_hash}
+    return {
+        "veil.detector": str(record.detector),
+        "veil.data_hash": record.score.data_hash,
+        "veil.contract_hash": record.score.contract_hash,
+    }
 
 
 def _trial_tags(record: TrialRecord) -> dict[str, str]:
@@ -290,8 +298,10 @@ def _trial_tags(record: TrialRecord) -> dict[str, str]:
         "veil.state": record.state,
         "veil.label": record.label,
         "veil.synthetic": str(record.synthetic).lower(),
-        **_own_suite(record),
+        **_own_conditions(record),
     }
+    if record.training_faces:
+        tags["veil.training_faces"] = ", ".join(f"{count} {kind}" for kind, count in record.training_faces.items())
     if record.reason is not None:
         tags["veil.reason"] = record.reason[:4000]
         tags[MLFLOW_RUN_NOTE] = f"**{record.state}**: {record.reason}"

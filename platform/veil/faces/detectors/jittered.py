@@ -51,4 +51,4 @@ class JitteredYuNet:
 
 
 def _generator(image: np.ndarray) -> np.random.Generator:
-    return np.random.default_rng(list(hashlib.sha256(np.ascontiguousarray(image)).digest()))
+    return np.random.default_rng(list(hashlib.sha256(image.tobytes()).digest()))
