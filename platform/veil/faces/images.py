@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
@@ -69,7 +70,7 @@ def decode_image(content: bytes) -> np.ndarray:
         raise UnreadableImageError(_TOO_LARGE) from None
     except _DECODER_ERRORS as error:
         raise UnreadableImageError("damaged or cut off") from error
-    return np.ascontiguousarray(rgb[..., ::-1])
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Recognizers of InsightFace's model packs, where the user has them; Veil neither ships nor downloads them."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -14,17 +13,14 @@ from veil.interfaces import CROP_SIZE
 from veil.registry import recognizers
 from veil.weights.files import file_sha256
 from veil.weights.frozen import FrozenNet
+from veil.weights.insightface_packs import pack_folder
 from veil.weights.onnx_graph import load_onnx
-
-ROOT_VARIABLE = "VEIL_INSIGHTFACE_ROOT"
 
 
 class InsightFacePack(FrozenNet):
     """The recognition net of one pack: crops, float (B, 3, 112, 112) RGB in [-1, 1], to normalised embeddings (B, D).
 
-    Packs are looked for in `models/<name>/` below `~/.insightface`, or below the folder that the environment variable
-    VEIL_INSIGHTFACE_ROOT names. `insightface.model_zoo` says which of a pack's files is the recognizer and how its
-    input is scaled.
+    `insightface.model_zoo` says which of a pack's files is the recognizer and how its input is scaled.
     """
 
     def __init__(self, body: nn.Module, mean: float, scale: float) -> None:
@@ -37,14 +33,14 @@ class InsightFacePack(FrozenNet):
 
     @classmethod
     def load(cls) -> Self:
-        model = _recognition_model(_pack_folder(cls.name))
+        model = _recognition_model(pack_folder(cls.name))
         if tuple(model.input_size) != (CROP_SIZE, CROP_SIZE):
             raise AssetError(f"{model.model_file} takes {model.input_size} pixels; Veil's crops have {CROP_SIZE}")
         return cls(load_onnx(Path(model.model_file)), model.input_mean, model.input_std).freeze()
 
     @classmethod
     def weights_sha256(cls) -> str:
-        return file_sha256(Path(_recognition_model(_pack_folder(cls.name)).model_file))
+        return file_sha256(Path(_recognition_model(pack_folder(cls.name)).model_file))
 
     def forward(self, images: Tensor) -> Tensor:
         return F.normalize(self.body(((images + 1) * 127.5 - self.mean) / self.scale))
@@ -69,17 +65,6 @@ class AntelopeV2(InsightFacePack):
     """ResNet-100 trained on Glint360K, 512-d."""
 
     name = "antelopev2"
-
-
-def _pack_folder(pack: str) -> Path:
-    root = Path(os.environ.get(ROOT_VARIABLE) or "~/.insightface").expanduser()
-    folder = root / "models" / pack
-    if not any(folder.rglob("*.onnx")):
-        raise AssetError(
-            f"no InsightFace pack {pack!r} in {folder}; unpack {pack}.zip of InsightFace's releases there, "
-            f"or point {ROOT_VARIABLE} to the folder that holds models/{pack}/"
-        )
-    return folder
 
 
 @cache

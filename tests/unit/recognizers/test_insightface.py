@@ -16,7 +16,8 @@ from real_faces import astronaut_faces
 from veil.assets import fetch
 from veil.errors import AssetError
 from veil.recognizers import load_recognizer
-from veil.recognizers.insightface import ROOT_VARIABLE, BuffaloS
+from veil.recognizers.insightface import BuffaloS
+from veil.weights.insightface_packs import ROOT_VARIABLE
 
 
 def test_absent_pack_says_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
