@@ -80,7 +80,8 @@ class Anonymizer(Protocol):
     """Turns faces into anonymized faces, deterministically.
 
     One that mixes images of other people declares them as an attribute `pool`, a SubjectPool: the protocol refuses a
-    pool that gives no k-anonymity.
+    pool that gives no k-anonymity. One that draws on signals beside the image declares them as an attribute `needs`, as
+    a conditioning does: the protocol refuses faces that lack one.
     """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
@@ -340,7 +341,7 @@ class Training(Protocol):
     """Trains a model that studies use, outside of any study.
 
     Attributes:
-        Config: its settings.
+        Config: its settings; `images` among them says how many images are seen in training.
     """
 
     Config: ClassVar[type[Settings]]

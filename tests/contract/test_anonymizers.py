@@ -53,10 +53,10 @@ def test_deterministic_and_leaves_its_input_alone(anonymizer, faces):
 
 
 def test_one_by_one_equals_the_batch(anonymizer, faces):
-    single = [anonymizer(FaceBatch(faces.images[i : i + 1], faces.landmarks[i : i + 1])) for i in range(4)]
+    single = [anonymizer(FaceBatch(*(value[i : i + 1] for value in faces))) for i in range(4)]
     torch.testing.assert_close(torch.cat(single), anonymizer(faces), rtol=0, atol=1e-4)
 
 
 def test_the_order_of_the_faces_does_not_matter(anonymizer, faces):
-    backwards = anonymizer(FaceBatch(faces.images.flip(0), faces.landmarks.flip(0))).flip(0)
+    backwards = anonymizer(FaceBatch(*(value.flip(0) for value in faces))).flip(0)
     torch.testing.assert_close(backwards, anonymizer(faces), rtol=0, atol=1e-4)

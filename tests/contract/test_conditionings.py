@@ -7,7 +7,8 @@ import torch
 from real_faces import astronaut_faces
 
 from trainables.conditioning import build_conditioning
-from veil.interfaces import Conditioning, FaceBatch
+from veil.errors import DataError
+from veil.interfaces import NO_PART, Conditioning, FaceBatch
 from veil.registry import conditionings
 
 
@@ -32,19 +33,19 @@ def test_shape_range_and_type(conditioning, faces):
 
 
 def test_deterministic_and_leaves_its_input_alone(conditioning, faces):
-    before = FaceBatch(faces.images.clone(), faces.landmarks.clone())
+    before = FaceBatch(*(value.clone() for value in faces))
     assert torch.equal(conditioning(faces), conditioning(faces))
-    assert torch.equal(faces.images, before.images)
-    assert torch.equal(faces.landmarks, before.landmarks)
+    for value, untouched in zip(faces, before, strict=True):
+        assert torch.equal(value, untouched)
 
 
 def test_one_by_one_equals_the_batch(conditioning, faces):
-    single = [conditioning(FaceBatch(faces.images[i : i + 1], faces.landmarks[i : i + 1])) for i in range(4)]
+    single = [conditioning(FaceBatch(*(value[i : i + 1] for value in faces))) for i in range(4)]
     torch.testing.assert_close(torch.cat(single), conditioning(faces), rtol=0, atol=1e-6)
 
 
 def test_an_empty_batch_gives_an_empty_signal(conditioning, faces):
-    signal = conditioning(FaceBatch(faces.images[:0], faces.landmarks[:0]))
+    signal = conditioning(FaceBatch(*(value[:0] for value in faces)))
     assert signal.shape == (0, conditioning.channels, 112, 112)
 
 
@@ -55,3 +56,19 @@ def test_travels_to_workers(conditioning, faces):
 
 def test_no_gradient_is_kept(conditioning, faces):
     assert not conditioning(faces).requires_grad
+
+
+MISSING = {"landmarks68": ("landmarks", float("nan")), "parsing": ("parsing", NO_PART), "pose": ("pose", float("nan"))}
+
+
+def test_a_face_without_what_is_needed_is_an_error_and_never_zeros(conditioning, faces):
+    assert conditioning.needs <= set(MISSING)
+    for need, (name, missing) in MISSING.items():
+        values = getattr(faces, name).clone()
+        values[[1, 3]] = missing
+        lacking = faces._replace(**{name: values})
+        if need in conditioning.needs:
+            with pytest.raises(DataError, match="2 of 4 faces have no"):
+                conditioning(lacking)
+        else:
+            assert torch.equal(conditioning(lacking), conditioning(faces)), f"it draws on {need} and does not say so"

@@ -5,7 +5,9 @@ import numpy as np
 import torch
 from skimage import data
 
+from veil.faces.pose import estimate_pose
 from veil.interfaces import FaceBatch
+from veil.registry import parsers
 
 # Eyes, nose and corners of the mouth as YuNet finds them.
 _POINTS = np.array([[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]], np.float32)
@@ -23,7 +25,7 @@ _MEAN_SHAPE = """
 
 
 def astronaut_faces(count: int) -> FaceBatch:
-    """The same aligned face in `count` slightly different poses, with landmarks."""
+    """The same aligned face in `count` slightly different poses, with landmarks, parsing maps and head poses."""
     generator = np.random.default_rng(0)
     align, _ = cv2.estimateAffinePartial2D(_POINTS, _TEMPLATE)
     shape = np.array(_MEAN_SHAPE.split(), np.float32).reshape(68, 2)
@@ -35,4 +37,8 @@ def astronaut_faces(count: int) -> FaceBatch:
         crop = cv2.warpAffine(data.astronaut(), warp, (112, 112), flags=cv2.INTER_AREA)
         images.append(torch.from_numpy(crop).permute(2, 0, 1).float() / 127.5 - 1)
         landmarks.append(torch.from_numpy(cv2.transform(shape[None], pose)[0]).float())
-    return FaceBatch(torch.stack(images), torch.stack(landmarks))
+    faces = FaceBatch(torch.stack(images), torch.stack(landmarks))
+    poses = [estimate_pose(points).degrees for points in faces.landmarks.numpy()]
+    return faces._replace(
+        parsing=parsers.get("polygons")()(faces.images, faces.landmarks), pose=torch.from_numpy(np.stack(poses))
+    )

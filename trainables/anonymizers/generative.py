@@ -17,11 +17,15 @@ class GeneratorAnonymizer:
     Args:
         generator: raw net mapping (B, C, 112, 112) to (B, 3, 112, 112) in [-1, 1].
         conditioning: what it sees, C channels.
+
+    Attributes:
+        needs: signals that a face must have to be anonymized.
     """
 
     def __init__(self, generator: nn.Module, conditioning: "Conditioning") -> None:
         self.generator = generator.eval().requires_grad_(False)
         self.conditioning = conditioning
+        self.needs = conditioning.needs
 
     @torch.no_grad()
     def _generate(self, condition: Tensor) -> Tensor:

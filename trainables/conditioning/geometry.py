@@ -1,16 +1,14 @@
-"""What the 68 iBUG landmarks draw: polylines, the face's hull, and their mirror images."""
-
-from typing import TYPE_CHECKING
+"""What the 68 iBUG landmarks draw: polylines and the face's hull; and the mirror images of faces."""
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from veil.errors import DataError
-
-if TYPE_CHECKING:
-    from veil.interfaces import FaceBatch
+from trainables.conditioning.needs import require
+from veil.faces.ibug import face_outline
+from veil.faces.parsing import MIRRORED_PARTS
+from veil.interfaces import FaceBatch
 
 POLYLINES = (
     # (first landmark, last landmark, closed)
@@ -36,8 +34,10 @@ MIRRORED = (
 )
 """MIRRORED[i] is the landmark that takes the place of landmark i when the face is mirrored."""
 
-FOREHEAD = 0.5
-"""Height of the forehead above the brows, as a share of the distance from brows to chin (the rule of facial thirds)."""
+MIRRORED_POSE = (-1.0, 1.0, -1.0)
+"""Yaw, pitch and roll of a head are multiplied by these when the face is mirrored; see `veil.faces.pose`."""
+
+_MIRRORED_PARTS = torch.from_numpy(MIRRORED_PARTS)
 
 _SUBPIXEL_BITS = 4
 
@@ -57,14 +57,18 @@ def mirror_landmarks(landmarks: Tensor, width: int) -> Tensor:
     return mirrored
 
 
-def mirror_faces(faces: "FaceBatch") -> "FaceBatch":
-    """The horizontally mirrored faces, landmarks included."""
-    return faces._replace(
-        images=faces.images.flip(-1), landmarks=mirror_landmarks(faces.landmarks, faces.images.shape[-1])
+def mirror_faces(faces: FaceBatch) -> FaceBatch:
+    """The horizontally mirrored faces with all their signals; right and left remain the person's own."""
+    parsing, pose = faces.parsing, faces.pose
+    return FaceBatch(
+        images=faces.images.flip(-1),
+        landmarks=mirror_landmarks(faces.landmarks, faces.images.shape[-1]),
+        parsing=None if parsing is None else _MIRRORED_PARTS.to(parsing.device)[parsing.flip(-1).long()],
+        pose=None if pose is None else pose * pose.new_tensor(MIRRORED_POSE),
     )
 
 
-def draw_polylines(faces: "FaceBatch") -> Tensor:
+def draw_polylines(faces: FaceBatch) -> Tensor:
     """Draw the landmarks' polylines, antialiased, one pixel wide.
 
     Returns:
@@ -80,11 +84,8 @@ def draw_polylines(faces: "FaceBatch") -> Tensor:
     return _to_signal(canvases, faces.images)
 
 
-def face_mask(faces: "FaceBatch") -> Tensor:
+def face_mask(faces: FaceBatch) -> Tensor:
     """Mark the face: the landmarks' convex hull, grown over the forehead.
-
-    The 68 landmarks end at the brows; the brow line is repeated above them along the direction from chin to brows,
-    so that a tilted head grows its forehead where it is.
 
     Returns:
         Float (B, 1, H, W), -1 outside to 1 inside.
@@ -93,25 +94,13 @@ def face_mask(faces: "FaceBatch") -> Tensor:
         DataError: a face has no landmarks.
     """
     canvases, points = _canvases(faces)
-    brows, chin = points[:, 17:27], points[:, 8:9]
-    upwards = brows.mean(axis=1, keepdims=True) - chin
-    forehead = brows + FOREHEAD * upwards
-    # The temples rise less than the middle of the forehead: the shape of a head, not of a box.
-    temples = points[:, [0, 16]] + 0.5 * FOREHEAD * upwards
-    outlines = _subpixel(np.concatenate([points, forehead[:, 2:8], temples], axis=1))
-    for canvas, outline in zip(canvases, outlines, strict=True):
+    for canvas, outline in zip(canvases, _subpixel(face_outline(points)), strict=True):
         cv2.fillConvexPoly(canvas, cv2.convexHull(outline), 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     return _to_signal(canvases, faces.images)
 
 
-def _canvases(faces: "FaceBatch") -> tuple[np.ndarray, np.ndarray]:
-    points = faces.landmarks.detach().cpu().numpy().astype(np.float64)
-    missing = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
-    if len(missing):
-        raise DataError(
-            f"{len(missing)} of {len(points)} faces have no landmarks (first: number {missing[0]} of the batch); "
-            "leave them out, or choose a conditioning without landmarks"
-        )
+def _canvases(faces: FaceBatch) -> tuple[np.ndarray, np.ndarray]:
+    points = require(faces, "landmarks68").detach().cpu().numpy().astype(np.float64)
     batch, _, height, width = faces.images.shape
     return np.zeros((batch, height, width), np.uint8), points
 

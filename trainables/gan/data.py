@@ -1,8 +1,10 @@
 """Training batches whose randomness belongs to the position in the training, not to the worker or the process."""
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,55 +12,112 @@ import torch
 from torch import Tensor
 
 from trainables.conditioning.geometry import mirror_faces
+from trainables.gan.rows import Rows
 from trainables.gan.views import DRAWS
 from veil.errors import DataError
+from veil.faces.signals import count_missing
 from veil.faces.table import images_to_tensor
 from veil.interfaces import CROP_SIZE, Conditioning, FaceBatch
 
+if TYPE_CHECKING:
+    from veil.faces.table import FaceTable
+
 _ORDER_STREAM = 0
 _SAMPLE_STREAM = 1
-_MAX_MOVES = np.array([np.radians(8), 0.12, 0.12, 4.0, 4.0])
+_EXTRA_ORDER_STREAM = 2
+_MAX_EXTENTS = np.array([np.radians(8), 0.12, 0.12, 4.0, 4.0])
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingFaces:
-    """Faces to train on, as plain arrays that travel to workers.
+    """Faces to train on, as arrays that travel to workers; of pixels in files only what is indexed is read.
 
     Attributes:
         images: uint8 (N, 3, 112, 112), RGB.
         landmarks: float32 (N, 68, 2), in crop pixels; NaN where a face has none.
         key: identifies the contents, for caches.
+        parsing: uint8 (N, 112, 112), numbers of FACE_PARTS; None if the training needs none.
+        pose: float32 (N, 3), yaw, pitch and roll in degrees; None if the training needs none.
+        extra: how many of them, the last ones, are extra faces, which are sampled apart.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Rows
     landmarks: np.ndarray
     key: str
+    parsing: np.ndarray | Rows | None = None
+    pose: np.ndarray | None = None
+    extra: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.images) == 0:
+        if len(self.images) == self.extra:
             raise DataError("the train split holds no faces; prepare the data again or give it more people")
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, indices: np.ndarray, mirrored: np.ndarray, poses: np.ndarray | None = None) -> FaceBatch:
-        """Faces with their landmarks.
+    def batch(self, indices: np.ndarray, mirrored: np.ndarray, moves: np.ndarray | None = None) -> FaceBatch:
+        """Faces with their signals.
 
         Args:
             indices: int (B,), which.
             mirrored: bool (B,), those to flip left to right.
-            poses: float (B, 2, 3), affine maps of crop pixels to apply before; None applies none.
+            moves: float (B, 2, 3), affine maps of crop pixels to apply before; None applies none.
         """
         images, landmarks = self.images[indices], self.landmarks[indices]
-        if poses is not None:
-            images = np.stack([_warp(image, pose) for image, pose in zip(images, poses, strict=True)])
-            landmarks = landmarks @ poses[:, :, :2].transpose(0, 2, 1) + poses[:, None, :, 2]
-        faces = FaceBatch(images_to_tensor(images), torch.from_numpy(landmarks.astype(np.float32)))
-        flipped, chosen = mirror_faces(faces), torch.from_numpy(mirrored)
-        return FaceBatch(
-            torch.where(chosen[:, None, None, None], flipped.images, faces.images),
-            torch.where(chosen[:, None, None], flipped.landmarks, faces.landmarks),
+        parsing = None if self.parsing is None else self.parsing[indices]
+        pose = None if self.pose is None else self.pose[indices]
+        if moves is not None:
+            images = np.stack(
+                [_warp(image.transpose(1, 2, 0), move) for image, move in zip(images, moves, strict=True)]
+            )
+            images = images.transpose(0, 3, 1, 2)
+            landmarks = landmarks @ moves[:, :, :2].transpose(0, 2, 1) + moves[:, None, :, 2]
+            if parsing is not None:
+                parsing = np.stack(
+                    [_warp(one, move, cv2.INTER_NEAREST) for one, move in zip(parsing, moves, strict=True)]
+                )
+            if pose is not None:
+                pose = pose + [0, 0, 1] * _rotation_degrees(moves)[:, None]
+        faces = FaceBatch(
+            images_to_tensor(images),
+            torch.from_numpy(landmarks.astype(np.float32)),
+            None if parsing is None else torch.from_numpy(parsing),
+            None if pose is None else torch.from_numpy(pose.astype(np.float32)),
         )
+        flipped, chosen = mirror_faces(faces), torch.from_numpy(mirrored)
+        return FaceBatch(*(_choose(chosen, *values) for values in zip(flipped, faces, strict=True)))
+
+
+def _choose(chosen: Tensor, flipped: Tensor | None, plain: Tensor | None) -> Tensor | None:
+    if flipped is None or plain is None:
+        return None
+    return torch.where(chosen.view(-1, *[1] * (plain.ndim - 1)), flipped, plain)
+
+
+def drop_incomplete(faces: "FaceTable", needs: Collection[str]) -> "tuple[FaceTable, dict[str, int]]":
+    """Leave out the faces that lack a signal.
+
+    Args:
+        faces: N faces.
+        needs: of `veil.faces.signals.SIGNALS`.
+
+    Returns:
+        The faces that have all of them, and how many lack each ("parsing map": 3); one that lacks two counts twice.
+
+    Raises:
+        DataError: no face is left.
+    """
+    dropped = count_missing(faces, needs)
+    if not dropped:
+        return faces, {}
+    complete = np.flatnonzero(faces.has(needs))
+    if len(complete) == 0:
+        counts = " and ".join(f"{count} have no {words}" for words, count in dropped.items())
+        raise DataError(
+            f"none of the {len(faces)} training faces has all that the conditioning needs: {counts}; set "
+            "'data.parsing' or 'data.dataset' so that they have, or choose another conditioning"
+        )
+    return faces.take(complete), dropped
 
 
 class Samples(NamedTuple):
@@ -67,19 +126,27 @@ class Samples(NamedTuple):
     Attributes:
         indices: int64 (B,), which face.
         mirrored: bool (B,), whether it is flipped left to right.
-        poses: float32 (B, 2, 3), affine map of crop pixels that moves and stretches it a little.
+        moves: float32 (B, 2, 3), affine map of crop pixels that moves and stretches it a little.
         draws: float32 (B, DRAWS), uniform in [0, 1), for a random view.
         noise_seeds: int64 (B,), each seeds one noise image.
     """
 
     indices: np.ndarray
     mirrored: np.ndarray
-    poses: np.ndarray
+    moves: np.ndarray
     draws: np.ndarray
     noise_seeds: np.ndarray
 
 
-def draw_samples(seed: int, first: int, count: int, faces: int, augmentation: float = 1.0) -> Samples:
+def draw_samples(
+    seed: int,
+    first: int,
+    count: int,
+    faces: int,
+    augmentation: float = 1.0,
+    extra: int = 0,
+    extra_share: float = 0.0,
+) -> Samples:
     """Draw the samples with the numbers `first` to `first + count - 1` of a training.
 
     Sample i is a pure function of (seed, i): batches of any size, on any number of workers, before or after a
@@ -89,23 +156,26 @@ def draw_samples(seed: int, first: int, count: int, faces: int, augmentation: fl
         seed: of the training.
         first: images seen before this batch, plus its position in the global batch.
         count: B.
-        faces: N; each epoch shows each face once, in an order of its own.
-        augmentation: 0 leaves poses alone; 1 rotates by at most 8°, stretches each side by at most 12 % and shifts by
+        faces: N, without extra ones; each epoch shows each face once, in an order of its own.
+        augmentation: 0 moves nothing; 1 rotates by at most 8°, stretches each side by at most 12 % and shifts by
             at most 4 px, so that a few people stand for more face shapes.
+        extra: M extra faces, with the numbers N to N + M - 1; they have epochs of their own.
+        extra_share: share of the samples that are extra faces, evenly spread; without effect where there are none.
     """
+    share = extra_share if extra else 0.0
     generators = [_generator(seed, _SAMPLE_STREAM, number) for number in range(first, first + count)]
     return Samples(
-        indices=np.array([_epoch_order(seed, n // faces, faces)[n % faces] for n in range(first, first + count)]),
+        indices=np.array([_index(seed, number, faces, extra, share) for number in range(first, first + count)]),
         mirrored=np.array([generator.random() < 0.5 for generator in generators]),
-        poses=np.stack([_pose(augmentation * generator.uniform(-1, 1, 5)) for generator in generators]),
+        moves=np.stack([_move(augmentation * generator.uniform(-1, 1, 5)) for generator in generators]),
         draws=np.stack([generator.random(DRAWS, dtype=np.float32) for generator in generators]),
         noise_seeds=np.array([generator.integers(2**63) for generator in generators]),
     )
 
 
-def _pose(moves: np.ndarray) -> np.ndarray:
+def _move(extents: np.ndarray) -> np.ndarray:
     """Affine map (2, 3) about the middle of the crop from five numbers in [-1, 1]."""
-    rotation, stretch_x, stretch_y, shift_x, shift_y = moves * _MAX_MOVES
+    rotation, stretch_x, stretch_y, shift_x, shift_y = extents * _MAX_EXTENTS
     cosine, sine = np.cos(rotation), np.sin(rotation)
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag(np.exp([stretch_x, stretch_y]))
     middle = np.full(2, (CROP_SIZE - 1) / 2)
@@ -113,11 +183,16 @@ def _pose(moves: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, shift]).astype(np.float32)
 
 
-def _warp(image: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    moved = cv2.warpAffine(
-        image.transpose(1, 2, 0), pose, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return moved.transpose(2, 0, 1)
+def _warp(image: np.ndarray, move: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    return cv2.warpAffine(image, move, (CROP_SIZE, CROP_SIZE), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _rotation_degrees(moves: np.ndarray) -> np.ndarray:
+    """Rotation of affine maps (B, 2, 3), clockwise in the picture, by polar decomposition: float (B,).
+
+    Roll changes by it. What stretches a face is meant to make it another person's and leaves the pose alone.
+    """
+    return np.degrees(np.arctan2(moves[:, 1, 0] - moves[:, 0, 1], moves[:, 0, 0] + moves[:, 1, 1]))
 
 
 def noise_images(seeds: np.ndarray, size: int, device: torch.device | str) -> Tensor:
@@ -128,9 +203,20 @@ def noise_images(seeds: np.ndarray, size: int, device: torch.device | str) -> Te
     )
 
 
+def _index(seed: int, number: int, faces: int, extra: int, share: float) -> int:
+    extra_before = math.floor(number * share)
+    if math.floor((number + 1) * share) > extra_before:
+        return faces + _shown(seed, _EXTRA_ORDER_STREAM, extra_before, extra)
+    return _shown(seed, _ORDER_STREAM, number - extra_before, faces)
+
+
+def _shown(seed: int, stream: int, position: int, faces: int) -> int:
+    return int(_epoch_order(seed, stream, position // faces, faces)[position % faces])
+
+
 @lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, faces: int) -> np.ndarray:
-    return _generator(seed, _ORDER_STREAM, epoch).permutation(faces)
+def _epoch_order(seed: int, stream: int, epoch: int, faces: int) -> np.ndarray:
+    return _generator(seed, stream, epoch).permutation(faces)
 
 
 def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
@@ -154,5 +240,5 @@ class Batch(NamedTuple):
 
 def make_batch(faces: TrainingFaces, conditioning: Conditioning, samples: Samples) -> Batch:
     """Assemble the faces and what the generator may see of them, on the CPU."""
-    batch = faces.batch(samples.indices, samples.mirrored, samples.poses)
+    batch = faces.batch(samples.indices, samples.mirrored, samples.moves)
     return Batch(batch.images, conditioning(batch), samples)

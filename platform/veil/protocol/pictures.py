@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from veil.faces.table import FaceTable
-from veil.interfaces import Conditioning, FaceBatch
+from veil.interfaces import Conditioning
 
 GRID_FACES = 8
 GRID_PADDING = 4
@@ -30,7 +30,7 @@ def face_grid(
     """
     _, first = np.unique(faces.identity_indices, return_index=True)
     chosen = torch.as_tensor(np.sort(first)[:GRID_FACES])
-    batch = FaceBatch(faces.images[chosen], torch.as_tensor(faces.landmarks68)[chosen])
+    batch = faces.batch(chosen)
     rows = [batch.images]
     if conditioning is not None:
         with torch.no_grad():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from veil.errors import ProtocolError
+from veil.faces.signals import count_missing
 from veil.faces.table import FaceTable, images_to_tensor, tensor_to_images
 from veil.interfaces import Anonymizer
 
@@ -25,8 +26,10 @@ def render(anonymizer: Anonymizer, faces: FaceTable, batch_size: int, device: to
         uint8 (N, 3, 112, 112), RGB.
 
     Raises:
-        ProtocolError: an output has another shape, is not finite, or leaves [-1, 1] by more than 1e-3.
+        ProtocolError: a face lacks a signal that the anonymizer needs; an output has another shape, is not finite, or
+            leaves [-1, 1] by more than 1e-3.
     """
+    check_signals(anonymizer, faces)
     rendered = np.empty(faces.crops.shape, np.uint8)
     for indices in equal_batches(len(faces), batch_size):
         batch = faces.batch(indices).to(device)
@@ -35,6 +38,21 @@ def render(anonymizer: Anonymizer, faces: FaceTable, batch_size: int, device: to
         _check_output(output, batch.images)
         rendered[indices] = tensor_to_images(output)
     return rendered
+
+
+def check_signals(anonymizer: Anonymizer, faces: FaceTable) -> None:
+    """Refuse faces that an anonymizer cannot work on; a score of the others would be a score of other data.
+
+    Raises:
+        ProtocolError: a face lacks a signal that the anonymizer needs.
+    """
+    missing = count_missing(faces, getattr(anonymizer, "needs", ()))
+    if missing:
+        counts = " and ".join(f"{count} have no {words}" for words, count in missing.items())
+        raise ProtocolError(
+            f"the anonymizer cannot be scored: of {len(faces)} faces ({', '.join(faces.splits)}) {counts}, which it "
+            "needs; change 'data.parsing' or 'data.dataset' so that they have, or the conditioning so that it does not"
+        )
 
 
 def _check_output(output: Any, images: Tensor) -> None:

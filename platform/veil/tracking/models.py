@@ -17,6 +17,7 @@ from veil import __version__
 from veil.config import StudyConfig
 from veil.errors import ConfigError, TrackingError
 from veil.protocol.score import Estimate, TrialScore
+from veil.registry import parsers
 from veil.study import TrialRecord
 
 SERVING_CODE = Path(__file__).with_name("serving.py")
@@ -65,6 +66,7 @@ def register_operating_point(
         TrackingError: the registry refuses.
     """
     card = model_card(record, score, config)
+    parser = parsers.get(config.data.parsing)()
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 112, 112, 3))]),
         outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 112, 112, 3))]),
@@ -79,6 +81,7 @@ def register_operating_point(
                 name="anonymizer",
                 python_model=str(SERVING_CODE),
                 artifacts={"trial": str(trial_folder)},
+                model_config={"parsing": parser.name, "parsing_sha256": parser.asset_sha256},
                 signature=signature,
                 pip_requirements=[f"veil-faces=={__version__}"],
                 registered_model_name=name.model,

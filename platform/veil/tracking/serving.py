@@ -8,10 +8,12 @@ import torch
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from veil.errors import DataError
 from veil.faces.landmarks import load_landmarker
-from veil.faces.table import images_to_tensor, tensor_to_images
-from veil.interfaces import FaceBatch
-from veil.registry import trainables
+from veil.faces.parsing import Parser
+from veil.faces.signals import measure_faces
+from veil.faces.table import tensor_to_images
+from veil.registry import parsers, trainables
 from veil.study import TrialRecord
 
 
@@ -26,6 +28,8 @@ class OperatingPoint(PythonModel):
         settings = trainable.Config.parse(record.params, where=str(folder))
         self._anonymize = trainable.load(settings, folder)
         self._landmarker = load_landmarker()
+        needs = getattr(self._anonymize, "needs", ())
+        self._parser = _load_parser(context.model_config) if "parsing" in needs else None
 
     def predict(
         self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
@@ -39,11 +43,24 @@ class OperatingPoint(PythonModel):
 
         Returns:
             uint8 (B, 112, 112, 3), RGB.
+
+        Raises:
+            DataError: a face lacks a signal that the anonymizer needs.
         """
-        images = images_to_tensor(model_input.transpose(0, 3, 1, 2))
+        faces = measure_faces(model_input.transpose(0, 3, 1, 2), self._landmarker, self._parser)
         with torch.inference_mode():
-            anonymized = self._anonymize(FaceBatch(images, self._landmarker(images)))
+            anonymized = self._anonymize(faces)
         return tensor_to_images(anonymized).transpose(0, 2, 3, 1)
+
+
+def _load_parser(trained_with: dict[str, Any]) -> Parser:
+    parser = parsers.get(trained_with["parsing"])()
+    if parser.asset_sha256 != trained_with["parsing_sha256"]:
+        raise DataError(
+            f"the anonymizer was trained on maps of the face parser {parser.name!r} with weights of sha256 "
+            f"{trained_with['parsing_sha256']}, found {parser.asset_sha256}; put the file it was trained with in place"
+        )
+    return parser
 
 
 set_model(OperatingPoint())

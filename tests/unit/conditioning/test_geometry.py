@@ -7,7 +7,7 @@ from real_faces import astronaut_faces
 
 from trainables.conditioning.geometry import MIRRORED, draw_polylines, face_mask, mirror_faces, mirror_landmarks
 from veil.errors import DataError
-from veil.interfaces import FaceBatch
+from veil.faces.parsing import MIRRORED_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,12 @@ def test_mirroring_keeps_the_sides_order(faces):
     torch.testing.assert_close(mirror_landmarks(mirrored, 112), faces.landmarks)
 
 
-def test_mirror_faces_flips_pixels_and_landmarks_alike(faces):
+def test_mirror_faces_flips_pixels_and_signals_alike(faces):
     mirrored = mirror_faces(faces)
     assert torch.equal(mirrored.images, faces.images.flip(-1))
     assert torch.equal(mirrored.landmarks, mirror_landmarks(faces.landmarks, 112))
+    np.testing.assert_array_equal(mirrored.parsing, MIRRORED_PARTS[faces.parsing.numpy()[:, :, ::-1]])
+    torch.testing.assert_close(mirrored.pose, faces.pose * torch.tensor([-1, 1, -1]))
 
 
 def test_polylines_pass_through_the_landmarks(faces):
@@ -58,7 +60,7 @@ def test_no_pixel_of_the_face_gets_through_the_mask(faces):
     from trainables.conditioning.masked import Masked
 
     inside = face_mask(faces) > -1
-    changed = FaceBatch(torch.where(inside, -faces.images, faces.images), faces.landmarks)
+    changed = faces._replace(images=torch.where(inside, -faces.images, faces.images))
     assert torch.equal(Masked()(changed), Masked()(faces))
 
 
@@ -66,4 +68,4 @@ def test_a_face_without_landmarks_is_an_error_and_not_an_empty_drawing(faces):
     landmarks = faces.landmarks.clone()
     landmarks[1] = np.nan
     with pytest.raises(DataError, match="1 of 3 faces have no landmarks"):
-        draw_polylines(FaceBatch(faces.images, landmarks))
+        draw_polylines(faces._replace(landmarks=landmarks))

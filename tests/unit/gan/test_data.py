@@ -6,15 +6,26 @@ import torch
 from real_faces import astronaut_faces
 
 from trainables.conditioning import build_conditioning
-from trainables.gan.data import TrainingFaces, draw_samples, make_batch, noise_images
+from trainables.gan.data import TrainingFaces, draw_samples, drop_incomplete, make_batch, noise_images
 from veil.errors import DataError
-from veil.faces.table import images_to_tensor, tensor_to_images
+from veil.faces.contract import CropContract
+from veil.faces.pose import estimate_pose
+from veil.faces.rows import FaceRow
+from veil.faces.table import FaceTable, images_to_tensor, tensor_to_images
+from veil.interfaces import FACE_PARTS
+from veil.registry import parsers
 
 
 @pytest.fixture(scope="module")
 def faces():
     batch = astronaut_faces(5)
-    return TrainingFaces(tensor_to_images(batch.images), batch.landmarks.numpy(), key="astronaut")
+    return TrainingFaces(
+        tensor_to_images(batch.images),
+        batch.landmarks.numpy(),
+        key="astronaut",
+        parsing=batch.parsing.numpy(),
+        pose=batch.pose.numpy(),
+    )
 
 
 def test_a_batch_is_the_sum_of_its_parts():
@@ -44,7 +55,7 @@ def test_noise_of_one_image_depends_on_its_seed_alone():
     assert torch.equal(both[1:], one)
 
 
-def test_mirrored_faces_have_mirrored_landmarks(faces):
+def test_mirrored_faces_have_mirrored_signals(faces):
     none, all_ = np.zeros(5, bool), np.ones(5, bool)
     plain, mirrored = (faces.batch(np.arange(5), sides) for sides in (none, all_))
     assert torch.equal(plain.images, images_to_tensor(faces.images))
@@ -52,12 +63,33 @@ def test_mirrored_faces_have_mirrored_landmarks(faces):
     # The mirrored right eye is the left one, at the mirrored place.
     torch.testing.assert_close(mirrored.landmarks[:, 45, 0], 111 - plain.landmarks[:, 36, 0])
     torch.testing.assert_close(mirrored.landmarks[:, 45, 1], plain.landmarks[:, 36, 1])
+    assert torch.equal(mirrored.parsing == FACE_PARTS.index("left_eye"), eye(plain, "right").flip(-1))
+    torch.testing.assert_close(mirrored.pose, plain.pose * torch.tensor([-1, 1, -1]))
+    some = faces.batch(np.arange(5), np.array([True, False, False, True, False]))
+    for value, plain_value, mirrored_value in zip(some, plain, mirrored, strict=True):
+        assert torch.equal(value[[1, 2, 4]], plain_value[[1, 2, 4]])
+        assert torch.equal(value[[0, 3]], mirrored_value[[0, 3]])
 
 
-@pytest.mark.parametrize("name", ["landmarks", "masked+landmarks", "lowpass"])
-def test_the_condition_of_a_mirrored_face_is_the_mirrored_condition(faces, name):
+def eye(faces, side):
+    return faces.parsing == FACE_PARTS.index(f"{side}_eye")
+
+
+@pytest.mark.parametrize(
+    ("name", "exchanged"),
+    [
+        ("landmarks", [0]),
+        ("masked+landmarks", [0, 1, 2, 3, 4]),
+        ("lowpass", [0, 1, 2]),
+        # Right and left are the person's own: their channels change places.
+        ("heatmaps", [0, 2, 1, 3, 4, 6, 5, 7, 8]),
+        ("parsing", [0, 1, 3, 2, 5, 4, *range(6, 15)]),
+    ],
+)
+def test_the_condition_of_a_mirrored_face_is_the_mirrored_condition(faces, name, exchanged):
     conditioning = build_conditioning(name)
     plain, mirrored = (conditioning(faces.batch(np.arange(5), np.full(5, side))) for side in (False, True))
+    mirrored = mirrored[:, exchanged]
     # Antialiasing rounds to sixteenths of a pixel, not symmetrically.
     assert (mirrored.flip(-1) - plain).abs().mean() < 2e-3
 
@@ -66,6 +98,16 @@ def test_batch_puts_faces_and_what_may_be_seen_together(faces):
     batch = make_batch(faces, build_conditioning("landmarks"), draw_samples(0, 0, 3, 5))
     assert batch.originals.shape == (3, 3, 112, 112)
     assert batch.condition.shape == (3, 1, 112, 112)
+    batch = make_batch(faces, build_conditioning("parsing+pose"), draw_samples(0, 0, 3, 5))
+    assert batch.condition.shape == (3, len(FACE_PARTS) + 3, 112, 112)
+
+
+def test_signals_that_are_not_carried_are_not_made_up(faces):
+    without = TrainingFaces(faces.images, faces.landmarks, "bare")
+    bare = without.batch(np.arange(2), np.array([True, False]), draw_samples(0, 0, 2, 5).moves)
+    assert bare.parsing is None and bare.pose is None
+    with pytest.raises(DataError, match="3 of 3 faces have no head pose"):
+        make_batch(without, build_conditioning("pose"), draw_samples(0, 0, 3, 5))
 
 
 def test_no_faces_is_an_error():
@@ -78,7 +120,7 @@ def test_poses_move_pixels_and_landmarks_alike(faces):
     white = TrainingFaces(np.zeros_like(faces.images), faces.landmarks, "dots")
     for image, (x, y) in zip(white.images, white.landmarks[:, 33], strict=True):
         image[:, round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3] = 255
-    moved = white.batch(np.arange(5), np.zeros(5, bool), samples.poses)
+    moved = white.batch(np.arange(5), np.zeros(5, bool), samples.moves)
     shift = (moved.landmarks[:, 33] - torch.from_numpy(white.landmarks[:, 33])).norm(dim=1)
     assert shift.max() > 1, "or nothing moved"
     weights = (moved.images[:, 0] + 1) / 2
@@ -88,8 +130,67 @@ def test_poses_move_pixels_and_landmarks_alike(faces):
     torch.testing.assert_close(torch.stack([x, y], dim=1), moved.landmarks[:, 33], rtol=0, atol=1.0)
 
 
+def test_parsing_and_pose_move_with_the_face(faces):
+    samples = draw_samples(seed=1, first=0, count=5, faces=5)
+    still, still_sides = faces.batch(np.arange(5), np.zeros(5, bool)), np.zeros(5, bool)
+    moved = faces.batch(np.arange(5), still_sides, samples.moves)
+    redrawn = parsers.get("polygons")()(moved.images, moved.landmarks)
+    assert (moved.parsing != still.parsing).float().mean() > 0.05, "or nothing moved"
+    # Sampled maps have ragged edges, and a stretch tilts the forehead a little otherwise than its landmarks.
+    assert (moved.parsing != redrawn).float().mean() < 0.03
+    torch.testing.assert_close(moved.pose[:, :2], still.pose[:, :2])
+    measured = np.stack([estimate_pose(points).degrees for points in moved.landmarks.numpy()])
+    assert (moved.pose[:, 2] - still.pose[:, 2]).abs().max() > 2
+    np.testing.assert_allclose(moved.pose[:, 2], measured[:, 2], atol=1.5)
+
+    angle = np.radians(6)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    pure = np.column_stack([turn, np.full(2, 55.5) - turn @ np.full(2, 55.5)])
+    turned = faces.batch(np.arange(5), still_sides, np.stack([pure] * 5))
+    measured = np.stack([estimate_pose(points).degrees for points in turned.landmarks.numpy()])
+    np.testing.assert_allclose(turned.pose, measured, atol=0.01)
+
+
 def test_no_augmentation_leaves_faces_as_they_are(faces):
     samples = draw_samples(seed=1, first=0, count=5, faces=5, augmentation=0.0)
-    still = faces.batch(samples.indices, np.zeros(5, bool), samples.poses)
+    still = faces.batch(samples.indices, np.zeros(5, bool), samples.moves)
     torch.testing.assert_close(still.images, images_to_tensor(faces.images[samples.indices]))
     torch.testing.assert_close(still.landmarks, torch.from_numpy(faces.landmarks[samples.indices]))
+    assert torch.equal(still.parsing, torch.from_numpy(faces.parsing[samples.indices]))
+    torch.testing.assert_close(still.pose, torch.from_numpy(faces.pose[samples.indices]))
+
+
+def table_of(faces, lacking):
+    """The faces as a table, where some lack signals: those are None."""
+    rows = []
+    for index in range(len(faces)):
+        signals = {"parsing": faces.parsing[index], "pose": faces.pose[index]} | lacking.get(index, {})
+        rows.append(
+            FaceRow(
+                image_id=str(index),
+                split="train",
+                source_path=str(index),
+                source_sha256=f"{index:064x}",
+                detector="none",
+                crop=faces.images[index],
+                landmarks5=np.zeros((5, 2), np.float32),
+                landmarks68=faces.landmarks[index],
+                missing={name: "not measured" for name, value in signals.items() if value is None},
+                **signals,
+            )
+        )
+    return FaceTable.from_rows(rows, CropContract("none", "0" * 64, {}, "none", "0" * 64))
+
+
+def test_incomplete_faces_are_left_out_and_counted(faces):
+    table = table_of(faces, {1: {"parsing": None}, 2: {"pose": None}, 4: {"parsing": None, "pose": None}})
+    for needs, kept, counts in [
+        (set(), "01234", {}),
+        ({"landmarks68"}, "01234", {}),
+        ({"pose"}, "013", {"head pose": 2}),
+        ({"pose", "parsing"}, "03", {"head pose": 2, "parsing map": 2}),
+    ]:
+        complete, dropped = drop_incomplete(table, needs)
+        assert (complete.image_ids, dropped) == (list(kept), counts)
+    with pytest.raises(DataError, match=r"none of the 5 training faces .*: 5 have no parsing map; set 'data.parsing'"):
+        drop_incomplete(table_of(faces, {index: {"parsing": None} for index in range(5)}), {"parsing"})

@@ -32,6 +32,19 @@ def test_all_batches_have_one_size_and_cover_everything(faces):
         assert set(covered) == set(range(count))
 
 
+def test_faces_that_lack_what_the_anonymizer_needs_are_refused_and_counted(faces):
+    class Needy:
+        needs = frozenset({"pose", "landmarks68"})
+
+        def __call__(self, batch):
+            return batch.images
+
+    with pytest.raises(ProtocolError, match=r"of 9 faces \(search\) 9 have no head pose, which it needs; change 'data"):
+        render(Needy(), faces, 4, "cpu")
+    Needy.needs = frozenset({"landmarks68"})
+    np.testing.assert_array_equal(render(Needy(), faces, 4, "cpu"), faces.crops)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
