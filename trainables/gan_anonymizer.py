@@ -1,6 +1,8 @@
 """The GAN anonymizer: what it sees, what it is punished for, and how long it trains."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +14,10 @@ from pydantic import Field, field_validator
 
 from trainables.anonymizers.generative import GeneratorAnonymizer
 from trainables.conditioning import build_conditioning
-from trainables.gan.data import TrainingFaces
+from trainables.gan.data import TrainingFaces, drop_incomplete
 from trainables.gan.loop import TrainingPlan, is_finished, load_generator, save_generator, train
 from trainables.gan.objective import LossWeights
+from trainables.gan.rows import Rows
 from trainables.gan.steps import NetSettings, StepSettings
 from trainables.gan.unet import UNet
 from veil.config import Settings, hash_values
@@ -59,6 +62,10 @@ class GanConfig(Settings):
     )
     batch_size: int = Field(4, ge=1, description="of the global batch, all workers together")
     augmentation: float = Field(0.0, ge=0, le=2, description="strength of the training faces' random poses")
+    extra_share: float = Field(0.5, ge=0, le=1, description="of the images seen, from `data.extra`; 0 leaves it unused")
+    max_source_scale: float | None = Field(
+        None, gt=0, description="crop pixels per source pixel above which a face is too blurred to train on; None: none"
+    )
     generator_width: int = Field(16, ge=8, description="channels of the generator's first level")
     discriminator_width: int = Field(24, ge=8, description="channels of the discriminator's first level")
     learning_rate: float = Field(5e-4, gt=0, description="Adam's, of both nets")
@@ -92,13 +99,14 @@ class GanAnonymizer:
 
         Raises:
             ConfigError: the batch does not divide among the workers.
-            DataError: there are no faces to train on.
+            DataError: there are no faces to train on, or none that has the signals that the conditioning needs.
             DivergedError: a loss was not finite.
         """
         if context.faces is None:
             raise DataError("the GAN anonymizer needs faces to train on; the study has prepared none")
-        faces = training_faces(context.faces)
         conditioning = build_conditioning(config.conditioning)
+        extra = context.extra_faces if config.extra_share > 0 else ()
+        faces, counts = training_faces(context.faces, extra, conditioning.needs, config.max_source_scale)
         seconds = {}
         began = time.perf_counter()
         start = None
@@ -133,7 +141,8 @@ class GanAnonymizer:
             },
         )
         seconds["train"] = time.perf_counter() - began
-        return TrialOutcome(GeneratorAnonymizer(generator, conditioning), conditioning, seconds=seconds)
+        anonymizer = GeneratorAnonymizer(generator, conditioning)
+        return TrialOutcome(anonymizer, conditioning, seconds=seconds, training_faces=counts)
 
     def load(self, config: GanConfig, folder: Path) -> Anonymizer:
         """Rebuild the anonymizer from the trial's folder.
@@ -150,11 +159,58 @@ class GanAnonymizer:
         return f"{config.conditioning} λ_id={config.weights.id:.3g} λ_expr={config.weights.expr:.3g}{plain}"
 
 
-def training_faces(table: "FaceTable") -> TrainingFaces:
-    """The table's faces as plain arrays."""
-    landmarks = np.asarray(table.landmarks68, dtype=np.float32)
-    crops = np.asarray(table.crops)
-    return TrainingFaces(crops, landmarks, key=hash_values([table.data_hash, table.contract_hash, table.image_ids]))
+def training_faces(
+    own: "FaceTable", extra: "Sequence[FaceTable]", needs: frozenset[str], max_source_scale: float | None = None
+) -> tuple[TrainingFaces, dict[str, int]]:
+    """Faces that can be trained on, the study's own first; pixels stay where they are until they are needed.
+
+    Blurred faces from small sources teach a discriminator that faces are blurred: they are counted, and left out where
+    the settings say so. A face that lacks a signal is left out and counted.
+
+    Args:
+        own: the study's train part.
+        extra: more faces under the same crop contract.
+        needs: signals that every face must have.
+        max_source_scale: crop pixels per pixel of the source above which a face is left out; None leaves none out.
+
+    Returns:
+        The faces, and counts: of those kept "people", "extra" and, among both, "low_resolution"; of those left out
+        "too_blurred" and "without_parsing_map" and the like.
+
+    Raises:
+        DataError: no face of a table is left.
+    """
+    counts = Counter({"people": 0, "extra": 0, "low_resolution": 0})
+    tables = []
+    for table in (own, *extra):
+        sharp = _drop_blurred(table, max_source_scale)
+        kept, dropped = drop_incomplete(sharp, needs)
+        counts["people" if table is own else "extra"] += len(kept)
+        counts["low_resolution"] += kept.low_resolution
+        counts["too_blurred"] += len(table) - len(sharp)
+        counts.update({f"without_{words.replace(' ', '_')}": count for words, count in dropped.items()})
+        tables.append(kept)
+    faces = TrainingFaces(
+        images=Rows([table.crops for table in tables]),
+        landmarks=np.concatenate([table.landmarks68 for table in tables]),
+        key=hash_values([[table.data_hash, table.contract_hash, table.image_ids] for table in tables]),
+        parsing=Rows([table.parsing for table in tables]) if "parsing" in needs else None,
+        pose=np.concatenate([table.pose for table in tables]) if "pose" in needs else None,
+        extra=counts["extra"],
+    )
+    return faces, dict(counts)
+
+
+def _drop_blurred(table: "FaceTable", max_source_scale: float | None) -> "FaceTable":
+    if max_source_scale is None:
+        return table
+    sharp = table.take(np.flatnonzero(~(table.source_scales > max_source_scale)))
+    if len(table) and not len(sharp):
+        raise DataError(
+            f"all {len(table)} faces of a training set have more than {max_source_scale:g} crop pixels a source pixel; "
+            "raise max_source_scale, or take the set out of `data.extra`"
+        )
+    return sharp
 
 
 def _plan(config: GanConfig, channels: int, seed: int) -> TrainingPlan:
@@ -184,6 +240,7 @@ def _plan(config: GanConfig, channels: int, seed: int) -> TrainingPlan:
         checkpoint_every_images=config.checkpoint_every_images,
         seed=seed,
         augmentation=config.augmentation,
+        extra_share=config.extra_share,
     )
 
 
@@ -206,6 +263,7 @@ def _warm_start(config: GanConfig, context: TrialContext, faces: TrainingFaces) 
     relevant = {
         "conditioning": config.conditioning,
         "faces": faces.key,
+        "extra_share": config.extra_share if faces.extra else 0.0,
         **config.model_dump(
             mode="json",
             include={

@@ -44,6 +44,7 @@ class TrainingPlan:
         checkpoint_every_images: between checkpoints.
         seed: of the order of the faces, their flips, poses and views.
         augmentation: strength of the random poses of the training faces; 0 leaves them alone.
+        extra_share: share of the batch drawn from extra faces, where there are any.
     """
 
     nets: NetSettings
@@ -54,6 +55,7 @@ class TrainingPlan:
     checkpoint_every_images: int
     seed: int
     augmentation: float = 1.0
+    extra_share: float = 0.0
 
 
 def train(
@@ -71,7 +73,7 @@ def train(
     Args:
         runtime: where this worker runs.
         plan: what to do.
-        faces: N faces of the train split.
+        faces: N faces of the train split, and extra ones.
         conditioning: what the generator may see of them.
         load_roles: loads proxies and teacher; called only if a loss needs them.
         folder: keeps checkpoints and, at the end, the three nets (`generator`, `ema`, `discriminator`).
@@ -144,7 +146,9 @@ def _load_judges(
 def _batch(
     runtime: Runtime, plan: TrainingPlan, faces: TrainingFaces, conditioning: Conditioning, first: int, count: int
 ) -> Batch:
-    batch = make_batch(faces, conditioning, draw_samples(plan.seed, first, count, len(faces), plan.augmentation))
+    own = len(faces) - faces.extra
+    samples = draw_samples(plan.seed, first, count, own, plan.augmentation, faces.extra, plan.extra_share)
+    batch = make_batch(faces, conditioning, samples)
     return batch._replace(originals=runtime.images(batch.originals), condition=runtime.images(batch.condition))
 
 

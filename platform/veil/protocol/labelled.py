@@ -25,7 +25,7 @@ FEWEST = 2
 
 
 def draw_labelled(table: FaceTable, split: str, count: int, seed: int) -> FaceTable | None:
-    """Labelled faces of a split, drawn at random.
+    """Labelled faces of a split that are not in the train part too, drawn at random.
 
     Args:
         table: prepared faces.
@@ -39,8 +39,10 @@ def draw_labelled(table: FaceTable, split: str, count: int, seed: int) -> FaceTa
     if split not in table.splits:
         return None
     part = table.split(split)
-    labelled = np.flatnonzero([label is not None for label in part.expression_labels])
-    drawn = draw_faces(part.take(labelled), count, seed)
+    labelled = np.array([label is not None for label in part.expression_labels], np.bool_)
+    if "train" in table.splits:
+        labelled &= ~np.isin(part.source_indices, table.split("train").source_indices)
+    drawn = draw_faces(part.take(np.flatnonzero(labelled)), count, seed)
     return drawn if len(drawn) >= FEWEST else None
 
 
