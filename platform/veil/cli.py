@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -37,6 +37,8 @@ PresetOption = Annotated[str, typer.Option("--preset", help="Study that ships wi
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting, for example search.trials=40.")]
 StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
 RootOption = Annotated[Path, typer.Option("--root", help="Folder that holds the studies.")]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
 DEFAULT_ROOT = Path("studies")
 
 
@@ -298,6 +300,23 @@ def pick(
     from veil.picking import Budget, pick_point
 
     pick_point(StudyFolder(root / study), Budget(max_leak, min_utility, knee, trial), register, console)
+
+
+@app.command("train-teacher")
+def train_teacher(
+    root: Annotated[Path, typer.Option(help="Folder, CSV file or archive of the dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for the teacher; a training that was stopped there goes on.")],
+    dataset: Annotated[str, typer.Option(help="Dataset of labelled expressions: fer2013 or ferplus.")] = "fer2013",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="One setting, for example images=400000.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Training workers; above 1, under Ray Train.")] = 1,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Of the convolutions in training.")] = "float32",
+) -> None:
+    """Train an expression teacher of your own on labelled faces, calibrate it, and print its card."""
+    from veil.teaching import Plan
+    from veil.teaching import train_teacher as train
+
+    train(Plan(dataset, root, out, set_ or [], workers, device, precision), console)
 
 
 @app.command()

@@ -93,7 +93,7 @@ class ExpressionResNet(nn.Module):
             for index in range(_BLOCKS_PER_STAGE):
                 halve = index == 0
                 blocks.append(ResidualBlock(inputs, width, halve, variance))
-                # A convolved shortcut starts from variance 1 again.
+                # A convolved shortcut starts from variance 1 again, where the pixels that it pools are alike.
                 variance = (1.0 if halve else variance) + _BRANCH_VARIANCE
                 inputs = width
         self.blocks = nn.Sequential(*blocks)

@@ -10,12 +10,13 @@ from veil.runtime.checkpoint import (
 )
 from veil.runtime.ema import ExponentialMovingAverage
 from veil.runtime.launcher import Launcher, LocalLauncher
-from veil.runtime.runtime import Runtime, never, silent
+from veil.runtime.runtime import Report, Runtime, never, silent
 
 __all__ = [
     "ExponentialMovingAverage",
     "Launcher",
     "LocalLauncher",
+    "Report",
     "Runtime",
     "latest_checkpoint",
     "load_checkpoint",

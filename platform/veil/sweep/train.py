@@ -1,16 +1,20 @@
 """Ray Train behind the launcher contract: the training loop itself never sees Ray."""
 
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray.train
+import torch
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from veil.errors import DivergedError
-from veil.runtime import Runtime
+from veil.errors import ConfigError, DivergedError
+from veil.runtime import Report, Runtime
 from veil.sweep.keys import PROGRESS_IMAGES
 
 
@@ -24,6 +28,8 @@ class RayTrainLauncher:
         cpus_per_worker: CPU cores of each worker.
         gpus_per_worker: GPUs of each worker; 0 trains on the CPU with gloo.
         inside_tune: whether reports go on to the Tune trial that this runs in.
+        autocast_dtype: as in Runtime.
+        report: picklable; the first worker calls it with whatever is reported.
     """
 
     def __init__(
@@ -34,12 +40,16 @@ class RayTrainLauncher:
         cpus_per_worker: int = 1,
         gpus_per_worker: float = 0.0,
         inside_tune: bool = True,
+        autocast_dtype: torch.dtype | None = None,
+        report: Report | None = None,
     ) -> None:
         self.workers = workers
         self._storage = storage
         self._name = name
         self._resources = {"CPU": cpus_per_worker, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
         self._inside_tune = inside_tune
+        self._autocast_dtype = autocast_dtype
+        self._report = report
         self._launched = 0
 
     def __call__(self, train: Callable[[Runtime], None]) -> None:
@@ -56,7 +66,12 @@ class RayTrainLauncher:
         diverged.unlink(missing_ok=True)
         trainer = TorchTrainer(
             _run_worker,
-            train_loop_config={"train": train, "diverged": diverged},
+            train_loop_config={
+                "train": train,
+                "diverged": diverged,
+                "autocast_dtype": self._autocast_dtype,
+                "report": self._report,
+            },
             scaling_config=ScalingConfig(
                 num_workers=self.workers,
                 use_gpu="GPU" in self._resources,
@@ -74,10 +89,29 @@ class RayTrainLauncher:
             raise DivergedError(diverged.read_text(encoding="utf-8"))
 
 
+@contextmanager
+def ray_for(workers: int) -> Iterator[None]:
+    """Ray on this machine, with a core for each of some training workers, for a training outside of studies.
+
+    Raises:
+        ConfigError: the machine has fewer cores.
+    """
+    available = os.cpu_count() or 1
+    if workers > available:
+        raise ConfigError(f"{workers} workers need as many CPU cores, this machine has {available}; lower --workers")
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _run_worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
 
     def report(metrics: dict[str, float], images_seen: int) -> None:
+        if config["report"] is not None and context.get_world_rank() == 0:
+            config["report"](metrics, images_seen)
         ray.train.report({PROGRESS_IMAGES: images_seen, **metrics})
 
     runtime = Runtime(
@@ -85,6 +119,7 @@ def _run_worker(config: dict[str, Any]) -> None:
         world_size=context.get_world_size(),
         device=get_device(),
         report=report,
+        autocast_dtype=config["autocast_dtype"],
     )
     try:
         config["train"](runtime)
