@@ -85,7 +85,7 @@ def read_folders(
         for image_id, (original, _) in matched.pairs.items()
     ]
     # Finding faces takes minutes; what cannot be divided even if all are found is refused now.
-    divide_people(Counter(image.identity for image in images), config)
+    divide_people(Counter(image_id.split("/", 1)[0] for image_id in matched.pairs), config)
     _check_files(matched.pairs, clear, anonymized)
     crops: dict[str, NDArray[np.uint8]] = {}
 

@@ -45,6 +45,11 @@ class SkippedFiles(Settings):
     count: int
     examples: tuple[str, ...]
 
+    @property
+    def files(self) -> str:
+        """The count, in words."""
+        return "1 file" if self.count == 1 else f"{self.count} files"
+
 
 class SplitSummary(Settings):
     """What one split holds.
@@ -199,7 +204,7 @@ class TableFolder:
         doubles, table = table.filter(double), table.filter(pc.invert(double))
         left_out += [Skipped(path, SEVERAL_PEOPLE) for path in doubles["source_path"].to_pylist()]
         if not pc.any(table["detected"]).as_py():
-            reasons = "".join(f"; {group.count} files: {group.reason}" for group in _group(left_out))
+            reasons = "".join(f"; {group.files}: {group.reason}" for group in _group(left_out))
             raise DataError(
                 f"no face found in any of the {len(table)} images of {source}{reasons}; "
                 "check 'data.root' and 'data.detector'"

@@ -97,7 +97,7 @@ def _running_ray(workers: int | None, address: str | None) -> Iterator[None]:
     if address is not None:
         ray.init(address=address, **common)
     else:
-        ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **common)
+        ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **common)
     try:
         yield
     finally:

@@ -52,8 +52,7 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
         console.print(note, markup=False, highlight=False)
     for group in summary.skipped:
         more = f" and {group.count - len(group.examples)} more" if group.count > len(group.examples) else ""
-        files = "1 file" if group.count == 1 else f"{group.count} files"
-        console.print(Text(f"skipped {files}: {group.reason}: {', '.join(group.examples)}{more}", style="yellow"))
+        console.print(Text(f"skipped {group.files}: {group.reason}: {', '.join(group.examples)}{more}", style="yellow"))
     if any(group.count > len(group.examples) for group in summary.skipped):
         console.print(f"all of them: {prepared.path / SKIPPED_FILES}", style="dim", highlight=False)
     if prepared.images:

@@ -18,7 +18,7 @@ from veil.config import StudyConfig, hash_values
 from veil.errors import AssetError, ConfigError, TrackingError
 from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.interfaces import SearchSpace
-from veil.preparing import preparation_bar, prepare
+from veil.preparing import Workforce, preparation_bar, prepare
 from veil.preparing.study import prepare_study
 from veil.protocol.judging import study_suite_hash
 from veil.reporting import study_hypervolume, write_study_page
@@ -64,7 +64,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     """
     started = time.perf_counter()
     space = check_space(config.search)
-    paths = _prepare(config, space, console)
+    paths = _prepare(config, space, console, address)
     folder = StudyFolder(config.folder)
     folder.create(config, manifest := _manifest(config, paths.faces))
     prepared = time.perf_counter()
@@ -89,18 +89,19 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     return result
 
 
-def _prepare(config: StudyConfig, space: SearchSpace, console: Console) -> StudyPaths:
+def _prepare(config: StudyConfig, space: SearchSpace, console: Console, address: str | None) -> StudyPaths:
     """Prepare the faces that the space's trials need, once for each detector among which they choose."""
     folder = config.folder.resolve()
     if not any(load_trainable(name).needs_faces for name in space.trainables):
         return StudyPaths(folder)
     by_detector, unavailable = {}, {}
+    workforce = Workforce(address=address)
     with preparation_bar(console) as progress:
-        faces = prepare_study(config.data, cache_folder().resolve(), progress)
+        faces = prepare_study(config.data, cache_folder().resolve(), progress, workforce)
         for name in getattr(space, "detectors", ()):
             data = config.data.model_copy(update={"detector": name})
             try:
-                by_detector[name] = prepare(data, cache_folder().resolve(), progress)
+                by_detector[name] = prepare(data, cache_folder().resolve(), progress, workforce)
             except AssetError as error:
                 unavailable[name] = str(error)
                 console.print(Text(f"left out: detector {name}: {error}", style="yellow"))
