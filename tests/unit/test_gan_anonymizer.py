@@ -7,25 +7,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
+from face_rows import make_row
 from real_faces import astronaut_faces
 from stand_ins import small_roles
 
-from trainables.gan_anonymizer import GanAnonymizer, GanConfig
+from trainables.gan_anonymizer import GanAnonymizer, GanConfig, training_faces
 from veil.errors import ConfigError, DataError
-from veil.faces.table import tensor_to_images
+from veil.faces.contract import CropContract
+from veil.faces.table import FaceTable, tensor_to_images
 from veil.interfaces import TrialContext
 from veil.runtime import LocalLauncher
-
-
-@dataclass
-class Table:
-    """The part of a face table that training reads."""
-
-    crops: np.ndarray
-    landmarks68: np.ndarray
-    data_hash: str = "data"
-    contract_hash: str = "contract"
-    image_ids: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -47,9 +38,35 @@ def faces():
     return astronaut_faces(4)
 
 
+CONTRACT = CropContract("none", "0" * 64, {}, "none", "0" * 64)
+
+
+def make_table(faces, first=0, scales=(1.0, 1.0, 1.0, 1.0), identity="ann"):
+    """A table of the faces; the third has no pose."""
+    rows = [
+        make_row(
+            first + number, identity=identity, crop=crop, landmarks68=landmarks, source_scale=scales[number],
+            pose=None if number == 2 else pose,
+        )
+        for number, (crop, landmarks, pose) in enumerate(
+            zip(tensor_to_images(faces.images), faces.landmarks.numpy(), faces.pose.numpy(), strict=True)
+        )
+    ]  # fmt: skip
+    return FaceTable.from_rows(rows, CONTRACT)
+
+
+@pytest.fixture(scope="module")
+def table(faces):
+    return make_table(faces)
+
+
+@pytest.fixture(scope="module")
+def strangers(faces):
+    return make_table(faces._replace(images=-faces.images), first=20, scales=(3.0, 3.0, 1.0, 3.0), identity=None)
+
+
 @pytest.fixture
-def context(faces, tmp_path):
-    table = Table(tensor_to_images(faces.images), faces.landmarks.numpy())
+def context(table, tmp_path):
     return TrialContext(tmp_path / "trial", tmp_path / "cache", table, small_roles, CountingLauncher(), seed=3)
 
 
@@ -115,6 +132,34 @@ def test_no_faces_or_no_generator_is_a_clear_error(context, tmp_path):
         GanAnonymizer().run(config(), replace(context, faces=None))
     with pytest.raises(DataError, match="holds no generator"):
         GanAnonymizer().load(config(), tmp_path / "absent")
+
+
+def test_extra_faces_follow_the_people_and_what_is_left_out_is_counted(table, strangers):
+    faces, counts = training_faces(table, [strangers], frozenset({"pose"}))
+    assert counts == {"people": 3, "extra": 3, "low_resolution": 3, "too_blurred": 0, "without_head_pose": 2}
+    assert (len(faces), faces.extra) == (6, 3)
+    np.testing.assert_array_equal(faces.images[np.array([5, 0])], [strangers.crops[3], table.crops[0]])
+    np.testing.assert_array_equal(faces.pose[3], strangers.pose[0])
+    assert faces.parsing is None
+    sharp, counts = training_faces(table, [strangers], frozenset(), max_source_scale=2.0)
+    assert (len(sharp), counts["too_blurred"], counts["low_resolution"]) == (5, 3, 0)
+    with pytest.raises(DataError, match="all 4 faces of a training set.*raise max_source_scale"):
+        training_faces(table, [strangers], frozenset(), max_source_scale=0.5)
+    keys = {faces.key, sharp.key, *(training_faces(table, extra, frozenset())[0].key for extra in ([], [strangers]))}
+    assert len(keys) == 4
+
+
+def test_a_trial_trains_on_extra_faces_and_reports_them(context, strangers, tmp_path):
+    alone = GanAnonymizer().run(config(), context)
+    assert alone.training_faces["extra"] == 0
+    beside = replace(context, folder=tmp_path / "beside", extra_faces=(strangers,))
+    outcome = GanAnonymizer().run(config(), beside)
+    assert (outcome.training_faces["people"], outcome.training_faces["extra"]) == (4, 4)
+    unused = GanAnonymizer().run(config(extra_share=0.0), replace(beside, folder=tmp_path / "unused"))
+    faces = astronaut_faces(2)
+    assert torch.equal(unused.anonymizer(faces), alone.anonymizer(faces))
+    assert not torch.equal(outcome.anonymizer(faces), alone.anonymizer(faces))
+    assert context.launcher.trainings == 5, "without extra faces the warm start is shared"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from real_faces import astronaut_faces
 
 from trainables.conditioning import build_conditioning
 from trainables.gan.data import TrainingFaces, draw_samples, drop_incomplete, make_batch, noise_images
+from trainables.gan.rows import Rows
 from veil.errors import DataError
 from veil.faces.contract import CropContract
 from veil.faces.pose import estimate_pose
@@ -39,6 +40,30 @@ def test_an_epoch_shows_each_face_once_in_changing_order():
     epochs = draw_samples(0, 0, 60, 20).indices.reshape(3, 20)
     assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
     assert not np.array_equal(epochs[0], epochs[1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_extra_faces_take_their_share_of_every_stretch_and_have_epochs_of_their_own(share):
+    samples = draw_samples(0, 0, 400, faces=10, extra=40, extra_share=share)
+    is_extra = samples.indices >= 10
+    assert (np.add.reduceat(is_extra, range(0, 400, 8)) == 8 * share).all()
+    own, extra = samples.indices[~is_extra], samples.indices[is_extra] - 10
+    np.testing.assert_array_equal(own, draw_samples(0, 0, own.size or 1, faces=10).indices[: own.size])
+    for start in range(0, extra.size - 39, 40):
+        assert sorted(extra[start : start + 40]) == list(range(40))
+    parts = [draw_samples(0, first, 100, 10, extra=40, extra_share=share) for first in (0, 100, 200, 300)]
+    np.testing.assert_array_equal(np.concatenate([part.indices for part in parts]), samples.indices)
+    without = draw_samples(0, 0, 400, faces=10, extra_share=share)
+    assert without.indices.max() < 10, "no share of nothing"
+    np.testing.assert_array_equal(without.draws, samples.draws)
+
+
+def test_rows_of_several_arrays_are_those_of_one():
+    parts = [np.random.default_rng(seed).integers(0, 255, (length, 3, 2)) for seed, length in enumerate((4, 1, 6))]
+    rows, whole = Rows(parts), np.concatenate(parts)
+    assert len(rows) == 11
+    for key in (np.array([10, 0, 4, 4, 3]), slice(2, 8), slice(9, 20), np.array([], np.int64)):
+        np.testing.assert_array_equal(rows[key], whole[key])
 
 
 def test_seeds_and_positions_differ():

@@ -251,7 +251,7 @@ def test_identification_curves_end_at_one_and_agree_with_the_ranks(evaluations):
     for rung in evaluation.score.rungs:
         curve = evaluation.cmc[f"pattern/{rung.name}"]
         assert curve[-1] == pytest.approx(1.0) and curve[0] == rung.rank_1 and len(curve) == 10
-    assert set(evaluation.spreads) == {"leak", "utility", "realism"}
+    assert set(evaluation.spreads) == {"leak", "control", "utility", "realism"}
     assert {(item.left_out.shape, item.replicates.shape) for item in evaluation.spreads.values()} == {((10,), (200,))}
 
 
