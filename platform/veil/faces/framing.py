@@ -75,9 +75,9 @@ class View(NamedTuple):
     cut: np.ndarray
 
     def shows_whole(self, box: np.ndarray) -> bool:
-        """Whether a box, (x, y, width, height) in the view, crosses no edge beyond which the image goes on."""
+        """Whether a box, (x, y, width, height) in the view, touches no edge beyond which the image goes on."""
         height, width = self.pixels.shape[:2]
-        beyond = [box[0] < 0, box[1] < 0, box[0] + box[2] > width, box[1] + box[3] > height]
+        beyond = [box[0] <= 0, box[1] <= 0, box[0] + box[2] >= width, box[1] + box[3] >= height]
         return not (self.cut & beyond).any()
 
     def map_back(self, points: np.ndarray) -> np.ndarray:
