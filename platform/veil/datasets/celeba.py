@@ -66,12 +66,11 @@ def read_celeba(root: Path) -> Dataset:
 
 def read_identities(path: Path) -> tuple[dict[str, str], list[Skipped]]:
     """Person by file name from identity_CelebA.txt, lines "000001.jpg 2880"; and the lines that say something else."""
-    people: dict[str, str] = {}
-    identities: dict[str, str] = {}
+    identities = {}
     skipped = []
     for line, words in numbered_lines(path):
         if len(words) == 2 and words[1].isdecimal():
-            identities[words[0]] = people.setdefault(words[1], words[1])  # one string per person, not per image
+            identities[words[0]] = words[1]
         else:
             skipped.append(Skipped(f"{path}:{line}", "not a file name and the number of a person"))
     return identities, skipped

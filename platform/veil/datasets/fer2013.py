@@ -69,8 +69,7 @@ def _read_folders(root: Path) -> Dataset:
         elif split != SPLIT_OF_FOLDER[folder] and (usage, folder) != ("PublicTest", "test"):
             files.skip(name, f"named {usage}, but in the folder {folder!r}")
         else:
-            label = EXPRESSIONS[EXPRESSIONS.index(expression)]  # one string for all images
-            images.append(files.image(name, image_id=image_id, identity=None, expression=label, split=split))
+            images.append(files.image(name, image_id=image_id, identity=None, expression=expression, split=split))
     return make_dataset("fer2013", images, files.fingerprint, files.skipped)
 
 

@@ -1,11 +1,10 @@
 """One folder per person, images of any format inside, at any depth: LFW, Pins and the like."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from sys import intern
 
-from veil.datasets.dataset import Dataset, make_dataset, shorten
+from veil.datasets.dataset import Dataset, SourceImage, make_dataset, shorten
 from veil.datasets.files import list_files
 from veil.datasets.reader import About, described
 from veil.errors import DataError
@@ -27,14 +26,16 @@ def read_folder(root: Path) -> Dataset:
         DataError: `root` is unreadable or empty, or two people go by one name.
     """
     files = list_files(root)
-    images = []
-    for name in files.names:
-        person, below, _ = name.partition("/")
-        if below:
-            images.append(files.image(name, image_id=name, identity=intern(person)))
-        else:
-            files.skip(name, "beside the folders of people")
-    dataset = make_dataset("folder", images, files.fingerprint, files.skipped)
+
+    def images() -> Iterator[SourceImage]:
+        for name in files.names:
+            person, below, _ = name.partition("/")
+            if below:
+                yield files.image(name, image_id=name, identity=person)
+            else:
+                files.skip(name, "beside the folders of people")
+
+    dataset = make_dataset("folder", images(), files.fingerprint, files.skipped)
     refuse_lookalikes(dataset.identities, str(root))
     return dataset
 

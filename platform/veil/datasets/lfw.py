@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from sys import intern
 
 from veil.datasets.dataset import Dataset, LayoutError, make_dataset
 from veil.datasets.files import list_files
@@ -37,7 +36,7 @@ def read_lfw(root: Path) -> Dataset:
     images = []
     for name in files.names:
         if match := _NAME.fullmatch(name):
-            images.append(files.image(name, image_id=name, identity=intern(match[1])))
+            images.append(files.image(name, image_id=name, identity=match[1]))
         else:
             files.skip(name, "not named <person>/<person>_0001.jpg")
     return make_dataset("lfw", images, files.fingerprint, files.skipped)

@@ -8,7 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from veil.datasets.dataset import CHUNK, LayoutError, PackedImages, SourceImage, make_dataset
 from veil.datasets.files import Files, list_files, numbered_lines
 from veil.errors import DataError
 
@@ -173,17 +176,38 @@ def test_lines_of_a_text_file(tmp_path: Path) -> None:
         list(numbered_lines(tmp_path / "absent.txt"))
 
 
-def test_an_image_of_a_long_listing_takes_little_memory(tmp_path: Path) -> None:
-    count = 10_000
-    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
-        for number in range(count):
-            archive.writestr(f"{number:06d}.jpg", b"")
-    zipped = list_files(tmp_path / "many.zip")
-    folder = Files(tmp_path / "a folder of some length", zipped.names, "")
-    for files in (folder, zipped):
+def test_a_long_listing_takes_little_memory(tmp_path: Path) -> None:
+    count = 3_000
+    names = [f"Person_{number // 20:05d}/Person_{number // 20:05d}_{number:06d}.jpg" for number in range(count)]
+    archive = tmp_path / "many.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in names:
+            packed.writestr(name, b"")
+    for files in (Files(tmp_path / "a folder of some length", names, ""), list_files(archive)):
         tracemalloc.start()
-        images = [files.image(name, image_id=name, identity=None, split="train") for name in files.names]
-        size, _ = tracemalloc.get_traced_memory()
+        images = PackedImages(files.image(name, image_id=name, identity=name.split("/")[0]) for name in files.names)
+        size, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(images) == count
-        assert size / count < 400, "bytes for each image"
+        assert size / count < 60, "bytes that are kept of each image"
+        assert peak - size < 1e6, "images are never held all at once"
+
+
+@given(st.data())
+def test_packed_images_are_a_sequence(data: st.DataObject) -> None:
+    plain = tuple(SourceImage(f"{number:04d}", None, "somewhere", bytes) for number in range(2 * CHUNK + 3))
+    packed = PackedImages(iter(plain))
+    index = data.draw(st.one_of(st.integers(-len(plain), len(plain) - 1), st.slices(len(plain))))
+    assert packed[index] == plain[index]
+    assert tuple(packed) == plain
+    assert tuple(reversed(packed)) == plain[::-1]
+    with pytest.raises(IndexError):
+        packed[len(plain)]
+    assert not PackedImages([])
+
+
+def test_images_in_any_order_are_sorted() -> None:
+    plain = [SourceImage(f"{number:04d}", None, "somewhere", bytes) for number in range(CHUNK + 3)]
+    assert list(make_dataset("mine", plain[::-1], "").images) == plain
+    with pytest.raises(LayoutError, match="found both somewhere and somewhere, which are '0000'"):
+        make_dataset("mine", [*plain, plain[0]], "")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veil.config import SplitConfig
-from veil.datasets.dataset import Dataset, SourceImage, make_dataset, several_people
+from veil.datasets.dataset import Dataset, SourceImage, make_dataset
 from veil.datasets.splits import SPLITS, assign_splits, split_identities
 from veil.errors import DataError
 
@@ -107,15 +107,3 @@ def test_neither_identity_nor_split_is_refused(split: str | None) -> None:
     known = [image(f"p{number}/{name}", f"p{number}") for number in range(40) for name in "ab"]
     with pytest.raises(DataError, match=r"1 of 81 images have neither an identity nor a split of train, .*\(lost\)"):
         assign_splits(dataset(*known, image("lost", None, split)), SplitConfig(), 0)
-
-
-def test_one_file_under_several_people() -> None:
-    files = [
-        (image("ann/1", "ann"), "x"),
-        (image("ann/copy", "ann"), "x"),
-        (image("bob/1", "bob"), "y"),
-        (image("bob/2", "bob"), "z"),
-        (image("cid/1", "cid"), "y"),
-        (image("nobody", None, "train"), "z"),
-    ]
-    assert several_people(files) == {"y"}
