@@ -126,12 +126,20 @@ def test_study_of_anonymizers_has_no_curves(tmp_path: Path) -> None:
     assert write_study_page(config, folder) == folder.path / "frontier.html"
 
 
-def test_runs_carry_the_hash_of_the_suite_that_judged_them(folder: StudyFolder) -> None:
+def test_runs_carry_the_hashes_of_what_judged_them(folder: StudyFolder) -> None:
     config = folder.config()
     tracker = Tracker(config, MANIFEST)
-    for number in (10, 20):
-        tracker.log_trial(record(number, {"informed": {"epochs": number}} if number == 10 else {}), folder)
+    strength = {"informed": {"epochs": 10}}
+    crops = record(30, {}).model_copy(update={"detector": "mtcnn", "training_faces": {"people": 12, "extra": 3}})
+    crops = crops.model_copy(update={"score": crops.score.model_copy(update={"contract_hash": "of mtcnn"})})
+    for finished in (record(10, strength), record(20, {}), crops):
+        tracker.log_trial(finished, folder)
     client = MlflowClient(f"sqlite:///{config.root / 'mlflow.db'}")
     runs = client.search_runs([tracker.experiment_id], "tags.`veil.kind` != 'sweep'")
-    tags = {(run.data.tags["veil.trial"], run.data.tags["veil.suite_hash"]) for run in runs}
-    assert tags == {("10", "of trial 10"), ("20", "study")} and len(runs) == 2 * (1 + len(TARS))
+    names = ("veil.trial", "veil.suite_hash", "veil.contract_hash")
+    tags = {tuple(run.data.tags[name] for name in names) for run in runs}
+    assert tags == {("10", "of trial 10", "c"), ("20", "study", "c"), ("30", "study", "of mtcnn")}
+    assert len(runs) == 3 * (1 + len(TARS))
+    (trained,) = [run for run in runs if "veil.training_faces" in run.data.tags]
+    assert trained.data.tags["veil.training_faces"] == "12 people, 3 extra"
+    assert trained.data.metrics["training_faces/extra"] == 3
