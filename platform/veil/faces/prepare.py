@@ -154,9 +154,15 @@ class Preparation:
         if matrix is None:
             return replace(row, missing={"crop": "the five landmarks determine no alignment"})
         self.on_aligned(image, pixels, matrix)
-        own_map = image.read_parsing() if self.parser.name == "dataset" and image.read_parsing is not None else None
+        own_map, missing = None, {}
+        if self.parser.name == "dataset" and image.read_parsing is not None:
+            try:
+                own_map = image.read_parsing()
+            except OSError as error:
+                missing["parsing"] = f"the dataset's map cannot be read: {error}"
         return replace(
             row,
+            missing=missing,
             crop=align_face(pixels, matrix),
             parsing=None if own_map is None else warp_parsing(own_map, matrix, pixels.shape[:2]),
             landmarks5=apply_similarity(matrix, face.landmarks5),
@@ -184,12 +190,12 @@ class Preparation:
         distance = landmark_distance(landmarks68, row.landmarks5)
         if not distance <= self.contract.max_landmark_distance:  # also true of NaN
             reason = f"the 68 landmarks lie {distance:.1f} px from the detector's five"
-            return replace(row, missing={"landmarks68": reason})
+            return replace(row, missing={**row.missing, "landmarks68": reason})
         return replace(row, landmarks68=landmarks68.astype(np.float32))
 
 
 def _with_signals(row: FaceRow, signals: Signals) -> FaceRow:
-    return replace(row, parsing=signals.parsing, pose=signals.pose, missing={**row.missing, **signals.missing})
+    return replace(row, parsing=signals.parsing, pose=signals.pose, missing={**signals.missing, **row.missing})
 
 
 def landmark_distance(landmarks68: np.ndarray, landmarks5: np.ndarray) -> float:

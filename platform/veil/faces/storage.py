@@ -30,6 +30,7 @@ SEVERAL_PEOPLE = "the same file lies under several people"
 SKIPPED_FILES = "skipped.tsv"
 _SUMMARY = "table.json"
 _SKIPPED = b"veil.skipped"
+_REPAIR = f"delete its {_SUMMARY} and run `veil prepare`, which makes this part again"
 
 
 class SkippedFiles(Settings):
@@ -154,12 +155,12 @@ class TableFolder:
             DataError: a file of it is missing or damaged.
         """
         try:
-            columns = pq.read_table(self.columns_path(part))
+            # Without `partitioning`, a folder called a=1 somewhere above would become a column.
+            columns = pq.read_table(self.columns_path(part), partitioning=None)
             faces = len(np.load(self.pixels_path(part), mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError, pa.ArrowException) as error:
             raise DataError(
-                f"part {part} of face table {self.path} is missing or damaged ({error}); delete the folder and run "
-                "`veil prepare`"
+                f"part {part} of face table {self.path} is missing or damaged ({error}); {_REPAIR}"
             ) from error
         metadata = columns.schema.metadata or {}
         if not columns.schema.equals(SCHEMA) or _SKIPPED not in metadata:
@@ -167,7 +168,7 @@ class TableFolder:
         if faces != len(columns) - columns["crop"].null_count:
             raise DataError(
                 f"part {part} of face table {self.path} has pixels of {faces} faces, expected "
-                f"{len(columns) - columns['crop'].null_count}; delete the folder and run `veil prepare`"
+                f"{len(columns) - columns['crop'].null_count}; {_REPAIR}"
             )
         return columns.replace_schema_metadata(None), [Skipped(*item) for item in json.loads(metadata[_SKIPPED])]
 
@@ -220,7 +221,7 @@ class TableFolder:
             doubles=tuple(doubles["image_id"].to_pylist()),
             splits={name: _summarise(table.filter(pc.equal(table["split"], name))) for name in _splits(table)},
             skipped=_group(left_out),
-            notes=tuple(notes),
+            notes=(*notes, *_shared_files(table)),
         )
         with replace_when_complete(self.path / SKIPPED_FILES) as temporary:
             temporary.write_text("".join(f"{path}\t{reason}\n" for path, reason in left_out), encoding="utf-8")
@@ -299,6 +300,13 @@ def _lighten(columns: pa.Table) -> pa.Table:
         .append_column("usable", usable)
         .append_column("low_resolution", low)
     )
+
+
+def _shared_files(table: pa.Table) -> list[str]:
+    """A sentence about files that the dataset itself puts into several splits."""
+    files = table.group_by("source_sha256").aggregate([("split", "count_distinct")])
+    shared = pc.sum(pc.greater(files["split_count_distinct"], 1)).as_py()
+    return [f"Files that lie in several splits of the dataset, as the same bytes: {shared}."] if shared else []
 
 
 def _splits(table: pa.Table) -> list[str]:

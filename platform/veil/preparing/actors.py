@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import ray
@@ -28,10 +29,11 @@ class _Worker:
 
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self._maker = PartMaker(recipe, contract_hash, folder)
+        # What goes wrong in an actor's constructor reaches the driver as its death, not as the error it was.
+        self._maker = cache(lambda: PartMaker(recipe, contract_hash, folder))
 
     def make(self, part: int, images: Sequence[tuple[SourceImage, str]]) -> PartResult:
-        return self._maker.make(part, images)
+        return self._maker().make(part, images)
 
 
 def make_parts(plan: Plan, parts: Sequence[int], workers: int | None, address: str | None) -> Iterator[PartResult]:

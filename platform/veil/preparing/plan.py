@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Plan:
 
     dataset: str
     source: str
-    images: tuple[SourceImage, ...]
+    images: Sequence[SourceImage]
     splits: Splits
     skipped: tuple[Skipped, ...]
     recipe: Recipe
@@ -102,8 +103,7 @@ def make_plan(faces: ExtraFacesConfig, config: DataConfig, cache: Path, device: 
     root = faces.root.expanduser() if faces.root is not None else None
     dataset = datasets.get(faces.dataset)(root)
     splits = assign_splits(dataset, config.splits, config.split_seed)
-    recipe = Recipe(config.detector, config.parsing, device)
-    contract = recipe.load().contract
+    contract = Recipe(config.detector, config.parsing).load().contract
     images = dataset.images
     if faces.images is not None:
         images = draw_training_images(images, splits, faces.images, config.split_seed)
@@ -119,11 +119,12 @@ def make_plan(faces: ExtraFacesConfig, config: DataConfig, cache: Path, device: 
         }
     )
     folder = TableFolder(cache / f"faces-{faces.dataset}-{key}", PART_IMAGES)
+    recipe = Recipe(config.detector, config.parsing, device)
     return Plan(faces.dataset, str(root or faces.dataset), images, splits, dataset.skipped, recipe, contract, folder)
 
 
 def draw_training_images(
-    images: tuple[SourceImage, ...], splits: Splits, count: int, seed: int
+    images: Sequence[SourceImage], splits: Splits, count: int, seed: int
 ) -> tuple[SourceImage, ...]:
     """Keep `count` images of the train part, drawn by a hash of seed and image id, and all images of other parts.
 

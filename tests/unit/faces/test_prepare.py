@@ -1,6 +1,7 @@
 """Rows of images: what is measured, and what is said of files and faces that cannot be."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -89,6 +90,26 @@ def test_files_that_cannot_be_used_say_why(preparation: Preparation, tmp_path: P
         Skipped("/faces/absent", "cannot be read: No such file or directory"),
     ]
     assert isinstance(found[3], FaceRow), "the first picture of an animation is a picture"
+
+
+@pytest.mark.data
+def test_maps_of_the_dataset_are_warped_or_missing_with_a_reason(preparation: Preparation) -> None:
+    image = datasets.get("orl")(None).images[0]
+    halves = np.repeat([[1, 2]], 2, axis=0).astype(np.uint8)
+
+    def damaged() -> np.ndarray:
+        raise OSError("00001_skin.png: damaged or cut off")
+
+    reading = Preparation.load("yunet", "dataset")
+    images = [replace(image, read_parsing=lambda: halves), replace(image, read_parsing=damaged), image]
+    warped, unreadable, without = reading.rows((one, "train") for one in images)
+    assert isinstance(warped, FaceRow) and isinstance(unreadable, FaceRow) and isinstance(without, FaceRow)
+    assert warped.parsing is not None and (warped.parsing[56, :20] == 1).all() and (warped.parsing[56, 92:] == 2).all()
+    assert "parsing" not in warped.missing
+    assert (unreadable.parsing, without.parsing) == (None, None)
+    assert "00001_skin.png: damaged" in unreadable.missing["parsing"]
+    assert without.missing["parsing"] == reading.parser.failure
+    assert reading.contract.hash != preparation.contract.hash
 
 
 def test_landmark_distance_by_hand() -> None:
