@@ -57,17 +57,22 @@ class Reader:
         """Read the dataset below `root`.
 
         Raises:
-            DataError: `root` is not set, does not exist, or holds something else.
+            DataError: `root` is not set, does not exist, cannot be read, or holds something else.
         """
         if root is None and not self.about.fetched:
             raise DataError(f"{self.about.title} needs the setting 'data.root': {self.about.layout}{self._source()}")
-        if root is not None and not root.exists():
-            raise DataError(f"{root} does not exist; set 'data.root' to {self.about.layout}{self._source()}")
         try:
+            if root is not None and not root.exists():
+                raise DataError(f"{root} does not exist; set 'data.root' to {self.about.layout}{self._source()}")
             return self._read(root)
         except LayoutError as error:
             raise DataError(
                 f"{root}: {error}; expected {self.about.layout}; change 'data.root'{self._source()}"
+            ) from error
+        except OSError as error:
+            raise DataError(
+                f"cannot read {error.filename or root}: {error.strerror or error}; check its permissions or change "
+                "'data.root'"
             ) from error
 
     def _source(self) -> str:

@@ -100,6 +100,16 @@ def test_nothing_of_the_kind_is_there(name: str, tmp_path: Path) -> None:
         assert f"Get {reader.about.title} from {reader.about.url} ({reader.about.licence})" in message
 
 
+def test_what_may_not_be_read_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # Permission bits do not stop root, who runs many containers.
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(DataError, match=r"^cannot read .*celeba: Permission denied; check its permissions or change"):
+        datasets.get("celeba")(tmp_path)
+
+
 def test_every_dataset_to_be_downloaded_says_its_terms() -> None:
     assert {"folder", "orl", *DOWNLOADED} <= set(datasets.names())
     for name in [*DOWNLOADED, "orl"]:
