@@ -7,7 +7,8 @@ from typing import Any
 
 from veil.config import hash_values
 from veil.faces.align import ARCFACE_TEMPLATE
-from veil.faces.detection import Detector, Framing
+from veil.faces.detection import Detector
+from veil.faces.framing import Framing
 from veil.faces.parsing import Parser
 from veil.faces.pose import METHOD
 from veil.interfaces import CROP_SIZE

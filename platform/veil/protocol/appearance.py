@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from veil.faces.cache import cached_outputs
-from veil.faces.detection import Detector, Framing, detect_faces
+from veil.faces.detection import Detector, detect_faces
+from veil.faces.framing import Framing
 from veil.faces.table import FaceTable, images_to_tensor, tensor_to_images
 from veil.interfaces import EXPRESSIONS
 from veil.metrics.bootstrap import bootstrap_mean

@@ -104,6 +104,18 @@ def test_a_batch_is_its_images_one_by_one(name: str) -> None:
     assert detector([]) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.data
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["mtcnn", "retinaface"])
+def test_an_accelerator_finds_the_same(name: str) -> None:
+    require_assets(*ASSETS[name])
+    images = [picture("astronaut"), picture("s1/1")]
+    # Accelerators may multiply in fewer bits.
+    for faces, expected in zip(detectors.get(name)("cuda")(images), load(name)(images), strict=True):
+        np.testing.assert_allclose(faces[0].landmarks5, expected[0].landmarks5, atol=0.5)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ASSETS)
 def test_points_are_where_they_belong(name: str) -> None:
