@@ -98,7 +98,7 @@ def _collapsed(score: TrialScore | None) -> bool:
 
 
 def _extras(score: TrialScore) -> dict[str, float]:
-    """Numbers that belong beside the objectives; of several recognizers or ways of one attack, the worst counts."""
+    """Numbers that belong beside the objectives; of several recognizers, ways of attack or sets, the worst counts."""
     extras: dict[str, float] = {}
     for rung in score.rungs:
         name = rung.name.split("/")[0]
@@ -109,5 +109,10 @@ def _extras(score: TrialScore) -> dict[str, float]:
         extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())
     if score.recognizers:
         extras["search_cosine"] = max(reading.cosine for reading in score.recognizers.values())
+    labelled = [(found.accuracy.value, found.macro_f1.value) for found in score.labelled_sets.values()]
+    if score.expression is not None and score.expression.labelled is not None:
+        labelled.append((score.expression.labelled.accuracy, score.expression.labelled.macro_f1))
+    if labelled:
+        extras["labelled_accuracy"], extras["labelled_macro_f1"] = map(min, zip(*labelled, strict=True))
     extras["collapsed"] = float(_collapsed(score))
     return extras

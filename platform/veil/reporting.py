@@ -214,6 +214,32 @@ def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -
     volume = frontier_hypervolume(points, objectives)
     interval = _hypervolume_interval(folder, points, objectives)
     console.print(f"hypervolume {volume:.3f}{interval} (reference point: {reference})", highlight=False)
+    for line in face_counts(folder.records()):
+        console.print(line, style="dim", highlight=False)
+
+
+def face_counts(records: Sequence[TrialRecord]) -> list[str]:
+    """What is missing of the faces that were judged and trained on, one sentence for each different finding."""
+    trials: dict[str, list[int]] = {}
+    for record in records:
+        if (score := record.score) is not None:
+            kinds = {
+                "without a face": score.undetected,
+                "without landmarks": score.without_landmarks,
+                "of low resolution": score.low_resolution,
+            }
+            found = [f"{count} {kind}" for kind, count in kinds.items() if count]
+            if found:
+                trials.setdefault(f"faces under attack: {', '.join(found)}", []).append(record.number)
+        remarkable = {kind: count for kind, count in record.training_faces.items() if count and kind != "people"}
+        if remarkable:
+            counts = {"people": record.training_faces.get("people", 0), **remarkable}
+            words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
+            trials.setdefault(f"training faces: {words}", []).append(record.number)
+    return [
+        line if len(numbers) == len(records) else f"{line} (trials {', '.join(map(str, numbers))})"
+        for line, numbers in trials.items()
+    ]
 
 
 def print_times(records: Sequence[TrialRecord], wall_seconds: Mapping[str, float], console: Console) -> None:

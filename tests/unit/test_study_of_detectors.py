@@ -13,7 +13,7 @@ from veil.picking import Budget, pick_point
 from veil.points import frontier_point, sensitivity_point
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, RungScore, TrialScore
-from veil.reporting import print_sensitivity, print_study, study_page, study_points, write_study_page
+from veil.reporting import face_counts, print_sensitivity, print_study, study_page, study_points, write_study_page
 from veil.study import Manifest, StudyFolder, TrialRecord
 
 MANIFEST = Manifest(
@@ -120,3 +120,14 @@ def test_study_of_anonymizers_has_no_detectors_to_compare(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="veil sweep --preset ablations"):
         shown(print_sensitivity, folder)
     assert write_study_page(config, folder) == folder.path / "frontier.html"
+
+
+def test_what_is_missing_of_faces_is_counted_once_for_all_trials_alike() -> None:
+    alike = [record(number, None) for number in range(3)]
+    assert face_counts(alike) == ["faces under attack: 2 without a face, 1 without landmarks"]
+    counts = {"people": 12, "extra": 3, "low_resolution": 0, "without_head_pose": 2}
+    trained = alike[1].model_copy(update={"training_faces": counts})
+    plain = alike[2].model_copy(update={"training_faces": {"people": 12, "extra": 0}})
+    assert face_counts([alike[0], trained, plain])[1:] == [
+        "training faces: 12 people, 3 extra, 2 without head pose (trials 1)"
+    ]

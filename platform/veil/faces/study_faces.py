@@ -85,6 +85,6 @@ def _check_strangers(name: str, extra: FaceTable, people: FaceTable) -> None:
     shared = trained.filter(pc.is_in(trained["source_sha256"], value_set=judged.combine_chunks()))
     if len(shared):
         raise ProtocolError(
-            f"{len(shared)} extra faces of {name!r} that would train anonymizers are photographs of people under attack "
+            f"{len(shared)} extra faces of {name!r} that would train anonymizers show people who are under attack "
             f"or of attackers (first: {shared['source_path'][0].as_py()}); take them out of `data.extra`"
         )

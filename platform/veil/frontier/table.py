@@ -25,6 +25,8 @@ EXTRA_HEADINGS = {
     "informed": "A4\ninformed",
     "finetuned": "A5\ntuned",
     "reversal": "A6\nreversal",
+    "labelled_accuracy": "labels:\naccuracy",
+    "labelled_macro_f1": "labels:\nmacro-F1",
 }
 """Extras with a column of their own, in order; the first ones survive longest where the terminal is narrow."""
 

@@ -132,6 +132,15 @@ class LabelledSetScore(Settings):
     js: Estimate
     top1_agreement: Estimate
 
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        accuracy, macro_f1 = (
+            f"{after.value:.2f} [{after.low:.2f}, {after.high:.2f}] of {before.value:.2f} on the originals"
+            for after, before in ((self.accuracy, self.accuracy_clear), (self.macro_f1, self.macro_f1_clear))
+        )
+        return f"accuracy {accuracy}, macro-F1 {macro_f1} ({self.n_images} images)"
+
 
 class RealismScore(Settings):
     """How much the published images look like photographs of faces, and like the originals.

@@ -103,6 +103,10 @@ def model_card(record: TrialRecord, score: TrialScore, config: StudyConfig) -> s
     rungs = "\n".join(
         f"| {rung.rung} | {rung.name} | {rung.recognizer} | {_interval(rung.tar)} |" for rung in score.rungs
     )
+    labelled = "".join(
+        f"- labelled expressions of {name}, sealed part: {item.summary}\n" for name, item in score.labelled_sets.items()
+    )
+    trained = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in record.training_faces.items())
     return f"""# {record.label} (trial {record.number} of study {config.study})
 
 Scored once on {people} sealed people whom neither training nor the search ever saw, with a recognizer
@@ -110,6 +114,7 @@ Scored once on {people} sealed people whom neither training nor the search ever 
 
 - worst-case leak (TAR at FAR {config.suite.far:g}): **{_interval(leak)}**, by `{score.strongest}`
 - expression utility (1 - JS divergence): **{_interval(utility)}**
+{labelled}- training faces: {trained or "none"}
 
 | rung | attack | recognizer | TAR [95 %] |
 |---|---|---|---|
