@@ -53,15 +53,10 @@ class XceptionBlock(nn.Module):
 
 @expression_nets.register("mini_xception")
 class MiniXception(FrozenNet):
-    """Maps crops, float (B, 3, 112, 112) RGB in [-1, 1], to logits (B, 7) in the order of EXPRESSIONS.
-
-    Attributes:
-        temperature: softmax(logits / temperature) is calibrated on aligned faces of FER-2013's public test part.
-    """
+    """Maps crops, float (B, 3, 112, 112) RGB in [-1, 1], to logits (B, 7) in the order of EXPRESSIONS."""
 
     name = "mini_xception"
     asset = "mini_xception_hdf5"
-    temperature = 1.65
     luma: Tensor
 
     def __init__(self) -> None:
