@@ -64,7 +64,7 @@ class Skipped(NamedTuple):
 
 
 class PackedImages(Sequence[SourceImage]):
-    """Images in little memory: pickled and compressed by the chunk, they take some 20 bytes each instead of 400."""
+    """Images in little memory: pickled and compressed by the chunk, they take 10 to 40 bytes each instead of 400."""
 
     def __init__(self, images: Iterable[SourceImage]) -> None:
         self._chunks: list[bytes] = []

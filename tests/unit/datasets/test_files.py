@@ -189,7 +189,7 @@ def test_a_long_listing_takes_little_memory(tmp_path: Path) -> None:
         size, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(images) == count
-        assert size / count < 60, "bytes that are kept of each image"
+        assert size / count < 200, "bytes that are kept of each image; unpacked it is twice as many"
         assert peak - size < 1e6, "images are never held all at once"
 
 
