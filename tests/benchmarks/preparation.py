@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -74,7 +75,8 @@ def kill_in_the_middle(run: subprocess.Popen, cache: Path, parts: int) -> int:
             raise SystemExit("the run ended before it could be killed; give a larger size or a smaller --part-images")
         time.sleep(0.1)
     for process in descendants(run.pid):
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     run.communicate()
     return finished
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def test_a_killed_run_goes_on_and_equals_a_run_in_one_process(
             finished = len(list(cache.glob("faces-*/part-*.parquet")))
     finally:
         for process in descendants(run.pid):
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         run.wait()
     (path,) = cache.iterdir()
     kept = {part.name: part.stat().st_mtime_ns for part in path.glob("part-*.parquet")}
