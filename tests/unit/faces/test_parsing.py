@@ -171,14 +171,14 @@ def test_a_net_of_the_user_parses(faces, tmp_path, monkeypatch):
     assert parser.asset_sha256 == file_sha256(tmp_path / "face_parsing.onnx")
     # Stripes of all 19 classes; the brows and eyes of the stripes lie on the left of the picture.
     stripes = np.minimum(np.arange(112) // 5, 18)
-    images = torch.from_numpy(stripes / 18 * 2 - 1).float().expand(3, 3, 112, 112)
-    landmarks = faces.landmarks[[0, 1, 0]].clone()
-    landmarks[2] = np.nan
+    images = torch.from_numpy(stripes / 18 * 2 - 1).float().expand(2, 3, 112, 112)
+    landmarks = faces.landmarks.clone()
+    landmarks[1] = np.nan
     maps = parser(images, landmarks).numpy()
     names = [FACE_PARTS[number] for number in maps[0, 40, 2:95:5]]
     expected = [name.replace("left_", "right_") for name in CELEBAMASK_PARTS.values()]
     assert names == expected
-    assert (maps[2] == NO_PART).all(), "without landmarks nobody knows left from right"
+    assert (maps[1] == NO_PART).all(), "without landmarks nobody knows left from right"
     assert (parser(torch.full((1, 3, 112, 112), 1.0), landmarks[:1]) == NO_PART).all(), "hats alone are no face"
     write_parser(tmp_path / "face_parsing.onnx", classes=11)
     with pytest.raises(AssetError, match=r"face_parsing\.onnx returns \(1, 11, 512, 512\), expected \(1, 19"):

@@ -111,7 +111,7 @@ def test_what_is_no_head_gets_a_reason_and_no_pose(kind: str, reason: str) -> No
 @pytest.mark.data
 def test_true_faces() -> None:
     require_assets("face_api_landmark_68_bin", "face_api_landmark_68_manifest")
-    images = orl_crops(8, 6)[0]
+    images = orl_crops(8, 4)[0]
     landmarker = load_landmarker()
     with torch.no_grad():
         plain, mirrored = (

@@ -57,9 +57,11 @@ class BiSeNet:
         self._net.to(images.device)
         maps = torch.full((len(images), CROP_SIZE, CROP_SIZE), NO_PART, dtype=torch.uint8)
         for index, landmarks in enumerate(landmarks68.cpu()):
+            if not landmarks.isfinite().all():
+                continue
             # One at a time: exports often fix the size of the batch.
             parts = self._parse(enlarged[index : index + 1]).cpu()
-            if landmarks.isfinite().all() and (parts == FACE_PARTS.index("skin")).any():
+            if (parts == FACE_PARTS.index("skin")).any():
                 maps[index] = torch.from_numpy(take_own_sides(parts.numpy(), landmarks.numpy()))
         return maps.to(images.device)
 
