@@ -158,8 +158,8 @@ def _print_score(console: Console, config: StudyConfig, score: TrialScore, looks
     for objective in ("leak", "utility"):
         value = score.objectives[objective]
         console.print(f"  sealed {objective:<8} {value.value:.2f} [{value.low:.2f}, {value.high:.2f}]", highlight=False)
-    for name, labelled in score.labelled_sets.items():
-        console.print(f"  labelled expressions, {name}: {labelled.summary}", markup=False, highlight=False)
+    for name, summary in score.labelled_summaries.items():
+        console.print(f"  labelled expressions, {name}: {summary}", markup=False, highlight=False)
     judges = ", ".join(config.roles.report)
     console.print(
         f"  judged by {judges}; strongest attack {score.strongest}; look {looks} at the sealed people",

@@ -122,7 +122,7 @@ def objective_lines(score: TrialScore) -> list[str]:
         for name, reading in score.recognizers.items()
         if reading.linkability is not None
     ]
-    lines += [f"labelled expressions, {name}: {labelled.summary}" for name, labelled in score.labelled_sets.items()]
+    lines += [f"labelled expressions, {name}: {summary}" for name, summary in score.labelled_summaries.items()]
     lines += [
         f"{name}, inside the loss, matches {percent(reading.naive_tar)} by the naive look-up: it judges its own work "
         "and is not counted"

@@ -84,6 +84,14 @@ class LabelledExpression(Settings):
     ece_clear: float
     ece: float
 
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return (
+            f"accuracy {self.accuracy:.2f} of {self.accuracy_clear:.2f} on the originals, macro-F1 {self.macro_f1:.2f} "
+            f"of {self.macro_f1_clear:.2f} on the originals ({self.n_images} images)"
+        )
+
 
 class ExpressionScore(Settings):
     """How much of the expression survives, by the evaluator.
@@ -271,6 +279,13 @@ class TrialScore(Settings):
     seeds: dict[str, int] = {}
     versions: dict[str, str] = {}
     seconds: dict[str, float] = {}
+
+    @property
+    def labelled_summaries(self) -> dict[str, str]:
+        """What is left of labelled expressions, in one line for each set of faces."""
+        own = self.expression.labelled if self.expression is not None else None
+        summaries = {"people under attack": own.summary} if own is not None else {}
+        return summaries | {name: labelled.summary for name, labelled in self.labelled_sets.items()}
 
 
 def suite_hash(suite: SuiteConfig, recognizers: Mapping[str, str], evaluator: tuple[str, str]) -> str:

@@ -4,7 +4,15 @@ import pytest
 from rich.console import Console
 
 from veil.attacking.card import cautions, print_card, strongest_rung, verdict
-from veil.protocol.score import DetectionScore, Estimate, ExpressionScore, Linkability, RealismScore, RecognizerReading
+from veil.protocol.score import (
+    DetectionScore,
+    Estimate,
+    ExpressionScore,
+    LabelledExpression,
+    Linkability,
+    RealismScore,
+    RecognizerReading,
+)
 
 
 def printed(score, *notes):
@@ -56,6 +64,18 @@ def test_linkability_is_read_beside_its_chance(rung, score):
     readings = {"sface": RecognizerReading(cosine=0.3, linkability=linkability)}
     text = printed(score(rung("A0", "control", 1.0), rung("A3", "parrot", 0.5), recognizers=readings))
     assert "linkability D_sys 0.57 [0.40, 0.73] by sface" in text and "chance reaches 0.08" in text
+
+
+def test_labelled_expressions_of_the_people_under_attack(rung, score):
+    labelled = LabelledExpression(
+        n_images=40, accuracy_clear=0.5, accuracy=0.3, accuracy_retention=0.6, macro_f1_clear=0.4, macro_f1=0.2,
+        macro_f1_retention=0.5, cross_entropy=1.5, ece_clear=0.1, ece=0.2,
+    )  # fmt: skip
+    expression = ExpressionScore(
+        js=0.3, kl=1, top1_agreement=0.2, largest_class_share=0.5, collapsed=False, labelled=labelled
+    )
+    text = printed(score(rung("A0", "control", 1.0), rung("A1", "naive", 0.5), expression=expression))
+    assert "labelled expressions, people under attack: accuracy 0.30 of 0.50 on the originals, macro-F1 0.20" in text
 
 
 def test_an_invalid_score_has_a_reason_and_no_verdict(invalid):

@@ -2,18 +2,23 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 
 from veil.config import RoleConfig
 from veil.errors import AssetError, ConfigError, ProtocolError
 from veil.expression import expression_net_sha256, load_expression_net
-from veil.expression.fer_resnet import CARD_FILE, INPUT_SIZE, WEIGHTS_FILE, ExpressionResNet, FerResNet
+from veil.expression.fer_resnet import CARD_FILE, INPUT_SIZE, SHIPPED, WEIGHTS_FILE, ExpressionResNet, FerResNet
 from veil.faces.align import align_face
+from veil.faces.images import decode_image
 from veil.interfaces import CROP_SIZE, EXPRESSIONS
 from veil.recognizers.roles import check_roles
+from veil.registry import datasets
 from veil.runtime import save_weights
 
 # YuNet's median alignment of FER-2013: crop pixels per pixel of the frame, and the crop's place of the frame's middle.
@@ -128,3 +133,22 @@ def test_a_folder_without_teacher_is_refused(teacher, damage):
 def test_only_nets_that_are_trained_here_come_from_folders(teacher):
     with pytest.raises(ConfigError, match="mini_xception is not trained by `veil train-teacher`; expected fer_resnet:"):
         load_expression_net(f"mini_xception:{teacher}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.skipif("VEIL_TEST_DATA" not in os.environ, reason="VEIL_TEST_DATA names no folder with fer2013.zip")
+def test_shipped_card_is_true():
+    net, card = FerResNet.load(), json.loads((SHIPPED / CARD_FILE).read_text(encoding="utf-8"))
+    assert net.asset_sha256 == card["weights_sha256"]
+    dataset = datasets.get("fer2013")(Path(os.environ["VEIL_TEST_DATA"]) / "fer2013.zip")
+    images = [image for image in dataset.images if image.split == "sealed"]
+    assert len(images) == card["images"]["sealed"] == 3589
+    grey = torch.from_numpy(np.stack([decode_image(image.read())[..., 0] for image in images]))[:, None]
+    with torch.no_grad():
+        read = torch.cat([net.logits(batch.float() / 127.5 - 1).argmax(1) for batch in grey.split(256)]).numpy()
+    truth = np.array([EXPRESSIONS.index(image.expression) for image in images])
+    # Rounding may turn a face on the edge of two expressions on another machine.
+    assert np.mean(read == truth) == pytest.approx(card["test"]["accuracy"], abs=1e-3)
+    found = confusion_matrix(truth, read, labels=range(len(EXPRESSIONS)))
+    assert np.abs(found - np.array(card["test"]["confusion"])).sum() <= 8
