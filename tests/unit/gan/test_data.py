@@ -163,6 +163,9 @@ def test_parsing_and_pose_move_with_the_face(faces):
     assert (moved.parsing != still.parsing).float().mean() > 0.05, "or nothing moved"
     # Sampled maps have ragged edges, and a stretch tilts the forehead a little otherwise than its landmarks.
     assert (moved.parsing != redrawn).float().mean() < 0.03
+    # Between skin and lips lie the numbers of the eyes: a mixture of two numbers would be an eye at the mouth.
+    lowest = [int(eyes.nonzero()[:, 0].max()) for eyes in eye(moved, "right")]
+    assert all(row < y for row, y in zip(lowest, moved.landmarks[:, 33, 1], strict=True))
     torch.testing.assert_close(moved.pose[:, :2], still.pose[:, :2])
     measured = np.stack([estimate_pose(points).degrees for points in moved.landmarks.numpy()])
     assert (moved.pose[:, 2] - still.pose[:, 2]).abs().max() > 2
