@@ -9,7 +9,7 @@ import numpy as np
 
 from veil.atomic import replace_when_complete
 from veil.errors import DataError
-from veil.faces.table import FaceTable
+from veil.faces.table import FaceTable, images_to_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ def cached_outputs(
     if not path.is_file():
         with torch.no_grad():
             outputs = [
-                compute(table.batch(np.arange(start, min(start + _BATCH, len(table)))).images).float().cpu().numpy()
+                compute(images_to_tensor(table.crops[start : start + _BATCH])).float().cpu().numpy()
                 for start in range(0, len(table), _BATCH)
             ]
         values = np.concatenate(outputs) if outputs else np.empty((0, 0), np.float32)

@@ -51,8 +51,9 @@ def print_prepared(prepared: Prepared, console: Console) -> None:
     for note in summary.notes:
         console.print(note, markup=False, highlight=False)
     for group in summary.skipped:
+        names = [path.removeprefix(f"{summary.source}/").removeprefix(f"{summary.source}!") for path in group.examples]
         more = f" and {group.count - len(group.examples)} more" if group.count > len(group.examples) else ""
-        console.print(Text(f"skipped {group.files}: {group.reason}: {', '.join(group.examples)}{more}", style="yellow"))
+        console.print(Text(f"skipped {group.files}: {group.reason}: {', '.join(names)}{more}", style="yellow"))
     if any(group.count > len(group.examples) for group in summary.skipped):
         console.print(f"all of them: {prepared.path / SKIPPED_FILES}", style="dim", highlight=False)
     if prepared.images:
