@@ -237,7 +237,7 @@ def face_counts(records: Sequence[TrialRecord]) -> list[str]:
             words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
             trials.setdefault(f"training faces: {words}", []).append(record.number)
     return [
-        line if len(numbers) == len(records) else f"{line} (trials {', '.join(map(str, numbers))})"
+        line if len(numbers) == len(records) else f"{line} (trial {', '.join(map(str, numbers))})"
         for line, numbers in trials.items()
     ]
 

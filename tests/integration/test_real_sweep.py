@@ -13,8 +13,8 @@ from study_helpers import mlflow_runs, optuna_trials, run_veil
 from veil.assets import cache_folder, fetch
 from veil.config import DataConfig
 from veil.errors import AssetError
-from veil.preparing import prepare
 from veil.faces.table import FaceTable, tensor_to_images
+from veil.preparing import prepare
 from veil.registry import trainables
 from veil.study import StudyFolder
 

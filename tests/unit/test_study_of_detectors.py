@@ -129,5 +129,5 @@ def test_what_is_missing_of_faces_is_counted_once_for_all_trials_alike() -> None
     trained = alike[1].model_copy(update={"training_faces": counts})
     plain = alike[2].model_copy(update={"training_faces": {"people": 12, "extra": 0}})
     assert face_counts([alike[0], trained, plain])[1:] == [
-        "training faces: 12 people, 3 extra, 2 without head pose (trials 1)"
+        "training faces: 12 people, 3 extra, 2 without head pose (trial 1)"
     ]
