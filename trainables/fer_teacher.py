@@ -109,6 +109,7 @@ def train_teacher(
     save_weights(folder / WEIGHTS_FILE, net.fold().half())
     net.float().eval()
     temperature = fit_temperature(predict(net, parts["search"].images), parts["search"].targets)
+    unseen = parts["sealed"].unseen_in(parts["train"], parts["search"])
     card = {
         "net": "fer_resnet",
         "classes": list(EXPRESSIONS),
@@ -121,6 +122,8 @@ def train_teacher(
         "sha256": _hashes(parts),
         "validation": measure(net, parts["search"], temperature),
         "test": measure(net, parts["sealed"], temperature),
+        "test_unseen_images": len(unseen),
+        "test_unseen": measure(net, unseen, temperature),
         "test_with_mirrored": measure(Mirrored(net), parts["sealed"], temperature),
     }
     _write_json(folder / CARD_FILE, card)

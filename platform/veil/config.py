@@ -137,7 +137,7 @@ class RoleConfig(Settings):
     proxies: tuple[str, ...] = Field(("mobilefacenet",), min_length=1, description="inside the anonymizer's loss")
     search: tuple[str, ...] = Field(("sface",), min_length=1, description="score the trials")
     report: tuple[str, ...] = Field(("dlib_resnet",), min_length=1, description="score picked points, sealed people")
-    teacher: str = Field("mini_xception", description="inside the loss; fer_resnet:FOLDER is one of your own")
+    teacher: str = Field("fer_resnet", description="inside the loss; fer_resnet:FOLDER is one of your own")
     evaluator: str = "face_api_expression"
 
 

@@ -180,6 +180,7 @@ def print_card(card: Mapping[str, Any], console: Console) -> None:
     names = {"validation": ("search", "validation"), "test": ("sealed", "test")}
     for key, (part, name) in names.items():
         scores.add_row(name, str(card["images"][part]), *_scores(card[key]))
+    scores.add_row("test, images of no other part", str(card["test_unseen_images"]), *_scores(card["test_unseen"]))
     scores.add_row("test, with mirror images", str(card["images"]["sealed"]), *_scores(card["test_with_mirrored"]))
     confusion = Table("true \\ read", *card["classes"], title="test images by expression")
     for expression, row in zip(card["classes"], card["test"]["confusion"], strict=True):

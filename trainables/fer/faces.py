@@ -38,6 +38,12 @@ class LabelledFaces:
         """int64 (N,), the likeliest expression."""
         return self.targets.argmax(axis=1).astype(np.int64)
 
+    def unseen_in(self, *others: "LabelledFaces") -> "LabelledFaces":
+        """The faces whose pixels are not also among `others`: FER-2013 has the same pictures in several parts."""
+        known = {image.tobytes() for faces in others for image in faces.images}
+        kept = np.array([image.tobytes() not in known for image in self.images], np.bool_)
+        return LabelledFaces(self.images[kept], self.targets[kept])
+
     @property
     def sha256(self) -> str:
         """Hash of pixels and targets, in their order."""

@@ -31,7 +31,7 @@ class Splits(NamedTuple):
         return image.split
 
 
-def assign_splits(dataset: Dataset, splits: SplitConfig, seed: int) -> Splits:
+def assign_splits(dataset: Dataset, splits: SplitConfig | None, seed: int) -> Splits:
     """Split a dataset: people by a draw, images that show nobody known by what the dataset says.
 
     A person with a single image can be compared with nobody but others, so they train and are never drawn for the
@@ -39,7 +39,7 @@ def assign_splits(dataset: Dataset, splits: SplitConfig, seed: int) -> Splits:
 
     Args:
         dataset: its usable images.
-        splits: numbers of people.
+        splits: numbers of people; None draws nobody: all train, as those do who only join a study's training.
         seed: another seed gives another draw.
 
     Raises:
@@ -53,6 +53,8 @@ def assign_splits(dataset: Dataset, splits: SplitConfig, seed: int) -> Splits:
             "scored; its reader must give one of the two"
         )
     counts = Counter(image.identity for image in dataset.images if image.identity is not None)
+    if splits is None:
+        return Splits(dict.fromkeys(counts, "train"))
     if not counts:
         return Splits({})
     singles = sorted(identity for identity, count in counts.items() if count == 1)

@@ -27,6 +27,7 @@ class CropContract:
         parsing: name of the face parser.
         parsing_sha256: of its weights; empty if it has none.
         pose: how the pose of the head is computed.
+        decoding: how files become pixels (see `veil.faces.images`).
         framing: how images are presented to the detector.
         selection: which face of several is taken.
         template: (x, y) of the five points in the crop.
@@ -46,6 +47,7 @@ class CropContract:
     parsing: str = "polygons"
     parsing_sha256: str = ""
     pose: str = METHOD
+    decoding: str = "upright, first frame, on white, 8 bits"
     framing: Framing = field(default_factory=Framing)
     selection: str = "largest"
     template: tuple[tuple[float, float], ...] = field(

@@ -85,8 +85,13 @@ class Plan:
         return self.folder.close(self.parts, self.dataset, self.source, self.contract, self.skipped, self.splits.notes)
 
 
+def main_faces(config: DataConfig) -> ExtraFacesConfig:
+    """The study's own dataset, in the words for the others."""
+    return ExtraFacesConfig(dataset=config.dataset, root=config.root, images=None)
+
+
 def make_plan(faces: ExtraFacesConfig, config: DataConfig, cache: Path, device: str = "cpu") -> Plan:
-    """Read a dataset and decide what is to be prepared of it.
+    """Read a dataset and decide what is to be prepared of it. The people of extra faces are not judged: all train.
 
     Args:
         faces: dataset, and how many images to train on.
@@ -102,7 +107,8 @@ def make_plan(faces: ExtraFacesConfig, config: DataConfig, cache: Path, device: 
     """
     root = faces.root.expanduser() if faces.root is not None else None
     dataset = datasets.get(faces.dataset)(root)
-    splits = assign_splits(dataset, config.splits, config.split_seed)
+    judged = config.splits if faces == main_faces(config) else None
+    splits = assign_splits(dataset, judged, config.split_seed)
     contract = Recipe(config.detector, config.parsing).load().contract
     images = dataset.images
     if faces.images is not None:
@@ -111,7 +117,7 @@ def make_plan(faces: ExtraFacesConfig, config: DataConfig, cache: Path, device: 
         {
             "dataset": dataset.fingerprint,
             "contract": contract.hash,
-            "splits": config.splits.model_dump(mode="json"),
+            "splits": judged.model_dump(mode="json") if judged else None,
             "split_seed": config.split_seed,
             "images": faces.images,
             "columns": SCHEMA.to_string(),

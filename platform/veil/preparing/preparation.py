@@ -13,7 +13,7 @@ from veil.errors import DataError
 from veil.faces.prepare import Progress
 from veil.faces.storage import TableSummary, read_summary
 from veil.preparing.parts import PartMaker, PartResult, peak_memory
-from veil.preparing.plan import Plan, make_plan
+from veil.preparing.plan import Plan, main_faces, make_plan
 
 SERIAL_PARTS = 2
 """Up to so many parts are made in this process: starting Ray and its workers takes longer."""
@@ -90,11 +90,6 @@ def prepare_extra(
 ) -> tuple[Path, ...]:
     """Prepare every set of `config.extra`, under the crop contract of the study; see `prepare`."""
     return tuple(prepare_faces(faces, config, cache, progress, workforce).path for faces in config.extra)
-
-
-def main_faces(config: DataConfig) -> ExtraFacesConfig:
-    """The study's own dataset, in the words for the others."""
-    return ExtraFacesConfig(dataset=config.dataset, root=config.root, images=None)
 
 
 def prepare_faces(
