@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from optuna import Trial
 
+from veil.config import DataConfig
 from veil.interfaces import Anchor
 from veil.registry import detectors, search_spaces
 
@@ -27,8 +28,9 @@ class DetectorSensitivity:
 
     @property
     def detectors(self) -> tuple[str, ...]:
-        """Every registered detector."""
-        return tuple(detectors.names())
+        """Every registered detector; the default one and its variants first."""
+        default = DataConfig().detector
+        return tuple(sorted(detectors.names(), key=lambda name: (not name.startswith(default), name)))
 
     def anchors(self) -> Sequence[Anchor]:
         """Every anonymizer under every detector; one detector after another, for what it costs is paid once."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from optuna.trial import TrialState
 from study_helpers import mlflow_runs, optuna_trials, run_veil, veil_command, write_analytic_study
 
 from veil.study import StudyFolder
+
+WAYS = ("diverged", "error", "killed")
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -83,12 +86,22 @@ def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
     assert all(folder.attempts(record.number) == 1 for record in finished), "a finished trial ran twice"
 
 
+@pytest.fixture(scope="module")
+def gone_wrong(studies: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """How sweeps ended whose every trial goes wrong in one way; side by side, since they mostly wait for processes."""
+    configs = {fail: write_analytic_study(studies, f"all-{fail}", trials=2, fail=fail) for fail in WAYS}
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        ended = pool.map(lambda config: run_veil("sweep", "--config", str(config)), configs.values())
+        return dict(zip(configs, ended, strict=True))
+
+
 @pytest.mark.parametrize(
     ("fail", "state", "status"), [("diverged", "diverged", 0), ("error", "failed", 3), ("killed", "failed", 3)]
 )
-def test_trials_that_go_wrong_are_never_scored(studies: Path, fail: str, state: str, status: int) -> None:
-    study = write_analytic_study(studies, f"all-{fail}", trials=2, fail=fail)
-    result = run_veil("sweep", "--config", str(study))
+def test_trials_that_go_wrong_are_never_scored(
+    studies: Path, gone_wrong: dict[str, subprocess.CompletedProcess[str]], fail: str, state: str, status: int
+) -> None:
+    result = gone_wrong[fail]
     assert result.returncode == status, result.stdout + result.stderr
     folder = StudyFolder(studies / "studies" / f"all-{fail}")
     assert [record.state for record in folder.records()] == [state, state]

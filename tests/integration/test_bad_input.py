@@ -22,10 +22,11 @@ def refused(*arguments: str) -> VeilError:
 
 
 def write_people(folder: Path, images_by_person: dict[str, int]) -> Path:
+    generator = np.random.default_rng(0)
     for person, count in images_by_person.items():
         (folder / person).mkdir(parents=True)
         for index in range(count):
-            image = np.random.default_rng(index).integers(0, 255, (60, 50), dtype=np.uint8)
+            image = generator.integers(0, 255, (60, 50), dtype=np.uint8)
             assert cv2.imwrite(str(folder / person / f"{index}.png"), image)
     return folder
 

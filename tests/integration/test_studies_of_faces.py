@@ -97,14 +97,15 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
     assert labelled(blur)["low"] == 12
     assert blur.score is not None and study.manifest().data_hash != blur.score.data_hash, "all faces, people alone"
     runs = {run.data.tags["veil.trial"]: run for run in mlflow_runs(study, "trial")}
-    assert runs["0"].data.metrics["labelled/fer2013/macro_f1_retention_low"] >= 0
+    assert runs["0"].data.metrics["labelled/fer2013/macro_f1_low"] >= 0
     assert runs["1"].data.metrics["training_faces/extra"] == gan.training_faces["extra"]
 
 
 def test_the_same_people_under_every_detector(orl: Path, tmp_path: Path) -> None:
-    study = sweep(tmp_path, "found", orl, {"space": "ablations_detectors", "trials": 12, "sampler": "random"})
+    search = {"space": "ablations_detectors", "trials": 8, "sampler": "random", "max_concurrent_trials": 2}
+    study = sweep(tmp_path, "found", orl, search)
     records = {record.label: record for record in study.records()}
-    assert len(records) == 12
+    assert len(records) == 8, "YuNet, with jitter too, MTCNN, and RetinaFace where its weights are"
     contracts = {}
     for label, record in records.items():
         assert record.detector == label.split(" · ")[1]

@@ -51,7 +51,7 @@ def descendants(root: int) -> set[int]:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux to find what a run has started")
 def test_a_killed_run_goes_on_and_equals_a_run_in_one_process(
     more_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
