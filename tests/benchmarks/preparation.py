@@ -144,6 +144,9 @@ def main() -> None:
                     str(prepared["faces"]), str(low),
                     f"{prepared['peak_bytes'] / 1e6:.0f}", f"{prepared['worker_bytes'] / 1e6:.0f}",
                 )  # fmt: skip
+                # The path of the scratch folder says nothing to a reader; the table's own name holds its hash.
+                prepared["path"] = Path(prepared["path"]).name
+                prepared["summary"]["source"] = Path(prepared["summary"]["source"]).name
                 lines.append(json.dumps({"size": images, "run": name, "workers": arguments.workers, **prepared}))
     Console(width=140).print(table)
     if arguments.out is not None:
