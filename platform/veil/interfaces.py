@@ -81,7 +81,9 @@ class Anonymizer(Protocol):
 
     One that mixes images of other people declares them as an attribute `pool`, a SubjectPool: the protocol refuses a
     pool that gives no k-anonymity. One that draws on signals beside the image declares them as an attribute `needs`, as
-    a conditioning does: the protocol refuses faces that lack one.
+    a conditioning does: the protocol refuses faces that lack one. One that looks at the clear image through a frozen
+    net declares it as an attribute `models`, weight file's SHA-256 by name, as a conditioning does: the protocol refuses
+    to let a net judge what it has itself made.
     """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
@@ -97,6 +99,9 @@ class Conditioning(Protocol):
         channels: number of channels C of the signal.
         needs: signals of a face that it draws on, of "landmarks68", "parsing" and "pose"; a face that lacks one of
             them cannot be anonymized.
+
+    One that looks at the clear image through a frozen net declares it as an attribute `models`, SHA-256 of the weights
+    by name.
     """
 
     channels: int
@@ -296,6 +301,9 @@ class TrialOutcome:
         detector: registered detector that finds and aligns the faces of this trial alone; only studies of detectors use
             it.
         training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
+        trainings: images seen by each training that the anonymizer rests on, by a name that is the same wherever the
+            same training is shared (a warm start, a loss-conditional generator): the compute of a study is the sum over
+            distinct names.
     """
 
     anonymizer: Anonymizer | None = None
@@ -305,6 +313,7 @@ class TrialOutcome:
     strength: dict[str, dict[str, Any]] = field(default_factory=dict)
     detector: str | None = None
     training_faces: dict[str, int] = field(default_factory=dict)
+    trainings: dict[str, int] = field(default_factory=dict)
 
 
 class Trainable(Protocol):
@@ -378,11 +387,28 @@ class Anchor(NamedTuple):
     params: dict[str, Any]
 
 
+class Question(NamedTuple):
+    """What a study of ablations asks: two groups of trials that differ in one thing.
+
+    Trials of a group differ in nothing but what is not named here, such as the seed of their training.
+
+    Attributes:
+        change: what the second group does otherwise, to go on with "costs …": "removing L_expr".
+        reference: sampled values that all trials of the first group share.
+        variant: sampled values that all trials of the second group share.
+    """
+
+    change: str
+    reference: Mapping[str, Any]
+    variant: Mapping[str, Any]
+
+
 class SearchSpace(Protocol):
     """What a study explores, written define-by-run.
 
     A space whose trials ask for detectors of their own names all of them as an attribute `detectors`, a sequence of
-    registered names: the study's images are prepared with each before the first trial starts.
+    registered names: the study's images are prepared with each before the first trial starts. A space that answers
+    questions names them as an attribute `questions`, a sequence of Question.
 
     Attributes:
         trainables: every trainable that a trial of this space can run; the first is the one that is sampled.

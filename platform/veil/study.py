@@ -55,6 +55,7 @@ class TrialRecord(Settings):
         state: "valid" trials have objectives; every other state has a reason instead.
         trainable, family, label: which method this is.
         params: the trainable's resolved settings.
+        sampled: values by the names that the search space asked for them under.
         seed: seed of the trial.
         objectives: estimates by objective name; empty unless valid.
         synthetic: whether the values come from a problem without faces.
@@ -62,6 +63,7 @@ class TrialRecord(Settings):
             empty for trials judged by the study's suite.
         detector: detector that found and aligned the faces of this trial; None for trials on the study's own crops.
         training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
+        trainings: images seen by each training that the anonymizer rests on; see `TrialOutcome`.
         score: the whole score card, where the protocol judged the trial.
         reason: why the trial is not valid.
         seconds: wall time by part.
@@ -74,12 +76,14 @@ class TrialRecord(Settings):
     family: str
     label: str
     params: dict[str, Any] = {}
+    sampled: dict[str, Any] = {}
     seed: int = 0
     objectives: dict[str, Estimate] = {}
     synthetic: bool = False
     strength: dict[str, dict[str, Any]] = {}
     detector: str | None = None
     training_faces: dict[str, int] = {}
+    trainings: dict[str, int] = {}
     score: TrialScore | None = None
     reason: str | None = None
     seconds: dict[str, float] = {}

@@ -9,7 +9,7 @@ from veil.config import SearchConfig
 from veil.interfaces import SearchSpace
 from veil.objectives import get_objective
 from veil.study import StudyFolder, TrialRecord
-from veil.sweep.keys import NUMBER
+from veil.sweep.keys import NUMBER, SAMPLED
 from veil.sweep.space import load_trainable, resolve_settings, sample_settings
 from veil.sweep.storage import interrupted_trials, tell
 
@@ -50,7 +50,12 @@ class StudySearch(OptunaSearch):
         self._asked[trial_id] = trial
         trainable, sampled = sample_settings(self._trial_space, trial)
         settings = resolve_settings(self._search, trainable, sampled)
-        return {NUMBER: trial.number, "trainable": trainable, "params": settings.model_dump(mode="json")}
+        return {
+            NUMBER: trial.number,
+            SAMPLED: trial.params,
+            "trainable": trainable,
+            "params": settings.model_dump(mode="json"),
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: several objectives have no intermediate values."""
@@ -79,6 +84,7 @@ class StudySearch(OptunaSearch):
             family=trainable.family,
             label=trainable.label(settings),
             params=settings.model_dump(mode="json"),
+            sampled=trial.params,
             reason="the trial's process died more often than allowed; see the log of Ray",
         )
 

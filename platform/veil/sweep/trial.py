@@ -29,7 +29,7 @@ from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
 from veil.study import StudyFolder, TrialRecord
 from veil.sweep.attacks import RayAttackRunner
-from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
+from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES, SAMPLED
 from veil.sweep.space import load_trainable
 from veil.sweep.train import RayTrainLauncher
 
@@ -66,7 +66,7 @@ def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
         record = folder.record(number)
         if record is None:
             folder.note_attempt(number)
-            record = _attempt(config, folder, paths, trainable, settings, number, values["trainable"])
+            record = _attempt(config, folder, paths, trainable, settings, values)
             folder.write_record(record)
     tune.report(
         {
@@ -83,23 +83,24 @@ def _attempt(
     paths: StudyPaths,
     trainable: Trainable,
     settings: Settings,
-    number: int,
-    name: str,
+    values: Mapping[str, Any],
 ) -> TrialRecord:
     started = time.perf_counter()
+    number, name = int(values[NUMBER]), values["trainable"]
     base: dict[str, Any] = {
         "number": number,
         "trainable": name,
         "family": trainable.family,
         "label": trainable.label(settings),
         "params": settings.model_dump(mode="json"),
+        "sampled": dict(values[SAMPLED]),
         "seed": config.search.seed,
     }
 
-    def ended(**values: Any) -> TrialRecord:
-        seconds = {**values.pop("seconds", {}), "total": time.perf_counter() - started}
+    def ended(**result: Any) -> TrialRecord:
+        seconds = {**result.pop("seconds", {}), "total": time.perf_counter() - started}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return TrialRecord(**base, **values, seconds=seconds, peak_memory_bytes=peak)
+        return TrialRecord(**base, **result, seconds=seconds, peak_memory_bytes=peak)
 
     try:
         outcome = trainable.run(settings, _context(config, folder, paths, trainable, number))
@@ -108,6 +109,7 @@ def _attempt(
         if paths.faces is None:
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
         base["training_faces"] = outcome.training_faces
+        base["trainings"] = outcome.trainings
         prepared = paths.faces
         if outcome.strength:
             suite = suite_at_strength(config.suite, outcome.strength)
