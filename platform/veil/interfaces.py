@@ -82,8 +82,8 @@ class Anonymizer(Protocol):
     One that mixes images of other people declares them as an attribute `pool`, a SubjectPool: the protocol refuses a
     pool that gives no k-anonymity. One that draws on signals beside the image declares them as an attribute `needs`, as
     a conditioning does: the protocol refuses faces that lack one. One that looks at the clear image through a frozen
-    net declares it as an attribute `models`, weight file's SHA-256 by name, as a conditioning does: the protocol refuses
-    to let a net judge what it has itself made.
+    net declares it as an attribute `models`, SHA-256 of the weights by name, as a conditioning does: the protocol
+    refuses to let a net judge what it has itself steered.
     """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
