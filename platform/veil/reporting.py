@@ -125,7 +125,7 @@ def print_sensitivity(config: StudyConfig, folder: StudyFolder, console: Console
 
 
 def _require(folder: StudyFolder, kind: StudyKind, judged: str) -> None:
-    preset = {"attackers": "attackers", "detectors": "ablations", "anonymizers": "smoke"}[kind]
+    preset = "smoke" if kind == "anonymizers" else kind
     if study_kind(folder) != kind:
         raise ConfigError(
             f"no trial of study {folder.name!r} {judged}; see `veil frontier`, or start a study of {kind}: "

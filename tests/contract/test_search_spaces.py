@@ -27,7 +27,7 @@ def test_conditioning_space_explores_every_signal() -> None:
 
 
 def test_detector_study_compares_every_detector_and_ends_with_its_grid() -> None:
-    space, config = load_space("ablations_detectors"), load_study_config(find_preset("ablations"))
+    space, config = load_space("detectors"), load_study_config(find_preset("detectors"))
     anchors = [anchor_settings(space, anchor) for anchor in space.anchors()]
     assert {settings["detector"] for settings in anchors} == set(space.detectors) == set(detectors.names())
     assert config.data.detector in space.detectors

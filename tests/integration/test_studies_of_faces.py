@@ -102,7 +102,7 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
 
 
 def test_the_same_people_under_every_detector(orl: Path, tmp_path: Path) -> None:
-    search = {"space": "ablations_detectors", "trials": 8, "sampler": "random", "max_concurrent_trials": 2}
+    search = {"space": "detectors", "trials": 8, "sampler": "random", "max_concurrent_trials": 2}
     study = sweep(tmp_path, "found", orl, search)
     records = {record.label: record for record in study.records()}
     assert len(records) == 8, "YuNet, with jitter too, MTCNN, and RetinaFace where its weights are"

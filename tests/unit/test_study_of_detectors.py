@@ -17,7 +17,7 @@ from veil.reporting import face_counts, print_sensitivity, print_study, study_pa
 from veil.study import Manifest, StudyFolder, TrialRecord
 
 MANIFEST = Manifest(
-    space="ablations_detectors", base_hash="b", suite_hash="s", data_hash="d", contract_hash="c",
+    space="detectors", base_hash="b", suite_hash="s", data_hash="d", contract_hash="c",
     objectives=("leak", "utility"),
 )  # fmt: skip
 PEOPLE = 10
@@ -117,7 +117,7 @@ def test_study_of_anonymizers_has_no_detectors_to_compare(tmp_path: Path) -> Non
     folder = StudyFolder(config.folder)
     folder.create(config, MANIFEST)
     folder.write_record(record(0, None))
-    with pytest.raises(ConfigError, match="veil sweep --preset ablations"):
+    with pytest.raises(ConfigError, match="veil sweep --preset detectors"):
         shown(print_sensitivity, folder)
     assert write_study_page(config, folder) == folder.path / "frontier.html"
 

@@ -15,7 +15,7 @@ ANONYMIZERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@search_spaces.register("ablations_detectors")
+@search_spaces.register("detectors")
 class DetectorSensitivity:
     """The same images and anonymizers under every registered detector, those with jittered alignment among them.
 
