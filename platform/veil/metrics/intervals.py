@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +48,7 @@ def percentile_interval(replicates: Floats, n_units: int | None = None, level: f
     if n_units is not None:
         if n_units < 2:
             raise ValueError(f"an expanded interval needs at least 2 people, found {n_units}")
-        tail = norm.cdf(-np.sqrt(n_units / (n_units - 1)) * student.isf(tail, n_units - 1))
+        tail = ndtr(np.sqrt(n_units / (n_units - 1)) * stdtrit(n_units - 1, tail))
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -101,7 +100,23 @@ def rate_interval(value: float, left_out: Floats, level: float = 0.95) -> tuple[
     """
     if not 0 <= value <= 1:
         raise ValueError(f"a rate lies in [0, 1], found {value}")
-    n, variance, quantile = _spread(left_out, level)
+    return score_interval(value, jackknife_variance(left_out), left_out.size - 1, left_out.size, level)
+
+
+def score_interval(value: float, variance: float, freedom: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of `rate_interval` for any estimate of the variance.
+
+    Args:
+        value: a rate, in [0, 1].
+        variance: of the value; 0 where every sample gave the same.
+        freedom: degrees of freedom of that variance.
+        n: people, for the rule of three.
+        level: in (0, 1).
+
+    >>> [round(end, 3) for end in score_interval(0.2, 0.005, 4, 5)]
+    [0.073, 0.444]
+    """
+    quantile = float(stdtrit(freedom, (1 + level) / 2))
     if value in (0, 1):
         reach = min(1.0, max(rule_of_three(n, level), quantile * np.sqrt(variance)))
         return (0.0, reach) if value == 0 else (1.0 - reach, 1.0)
@@ -182,7 +197,7 @@ def paired_difference(
     n, variance, _ = _spread(left_out, level)
     if np.sqrt(variance) > 1e-12 * max(1.0, abs(difference)):
         low, high = jackknife_interval(difference, left_out, level)
-        p_value = 2 * student.sf(abs(difference) / np.sqrt(variance), n - 1)
+        p_value = 2 * stdtr(n - 1, -abs(difference) / np.sqrt(variance))
         return PairedDifference(difference, low, high, float(max(p_value, np.finfo(np.float64).tiny)))
     if difference == 0:
         return PairedDifference(0.0, 0.0, 0.0, 1.0)
@@ -193,13 +208,29 @@ def paired_difference(
 def _spread(left_out: Floats, level: float) -> tuple[int, float, float]:
     """Number of people, jackknife variance, and two-sided quantile of Student's t."""
     n = left_out.size
+    return n, jackknife_variance(left_out), float(stdtrit(n - 1, (1 + level) / 2))
+
+
+def jackknife_variance(left_out: Floats) -> float:
+    """Variance of an estimate over people by the delete-one jackknife.
+
+    Args:
+        left_out: (n,), the estimates with each person left out.
+
+    Raises:
+        ValueError: fewer than 3 people, or an undefined left-out estimate.
+
+    >>> people = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
+    >>> round(jackknife_variance((people.sum() - people) / 4), 6), round(people.var(ddof=1) / 5, 6)
+    (0.005, 0.005)
+    """
+    n = left_out.size
     if n < 3:
         raise ValueError(f"an interval over people needs at least 3, found {n}")
     if not np.isfinite(left_out).all():
         lacking = np.flatnonzero(~np.isfinite(left_out)).tolist()
         raise ValueError(f"no estimate is defined without the people {lacking}: too few people with pairs")
-    variance = (n - 1) / n * np.sum((left_out - left_out.mean()) ** 2)
-    return n, float(variance), float(student.isf((1 - level) / 2, n - 1))
+    return float((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
 
 
 def holm(p_values: ArrayLike) -> Floats:
