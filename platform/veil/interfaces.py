@@ -69,10 +69,13 @@ class SubjectPool(NamedTuple):
     Attributes:
         identities: person of each image in the pool.
         k: images mixed into one output.
+        parts: sub-pool of each image, where all images of one output come from one sub-pool; empty for a pool that is
+            not divided.
     """
 
     identities: Sequence[str]
     k: int
+    parts: Sequence[str] = ()
 
 
 @runtime_checkable

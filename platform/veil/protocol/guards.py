@@ -54,30 +54,36 @@ def check_subject_pool(pool: SubjectPool, judged: Iterable[str]) -> None:
     """Refuse a pool without k-anonymity (Newton, Sweeney, Malin: Preserving privacy by de-identifying faces, 2005).
 
     A person who is in the pool several times is averaged with themselves; one who is in the gallery meets their own
-    image; k as large as the pool gives everybody the same image, or with a repeated pool the original.
+    image; k as large as the pool gives everybody the same image, or with a repeated pool the original. Each sub-pool
+    must be k-anonymous by itself (Gross, Airoldi, Malin, Sweeney: Integrating utility into face de-identification,
+    2005).
 
     Args:
         pool: what the anonymizer mixes.
         judged: people whose images are attacked or held by attackers.
     """
-    people = Counter(pool.identities)
-    repeated = sorted(person for person, count in people.items() if count > 1)
-    if repeated:
-        raise ProtocolError(
-            f"the k-Same pool holds {people[repeated[0]]} images of {repeated[0]!r} ({len(repeated)} people are "
-            "repeated); k-anonymity needs one image a person"
-        )
-    shared = sorted(set(people) & set(judged))
+    shared = sorted(set(pool.identities) & set(judged))
     if shared:
         raise ProtocolError(
             f"the k-Same pool holds {len(shared)} people who are also judged, for example {shared[0]!r}; take the pool "
             "from the train split"
         )
-    if not 2 <= pool.k < len(people):
-        raise ProtocolError(
-            f"k is {pool.k}, expected at least 2 and fewer than the {len(people)} people of the k-Same pool; lower k "
-            "or enlarge the pool"
-        )
+    parts: dict[str, Counter[str]] = {}
+    for person, part in zip(pool.identities, pool.parts or [""] * len(pool.identities), strict=True):
+        parts.setdefault(part, Counter())[person] += 1
+    for part, people in parts.items():
+        name = f"k-Same pool {part!r}" if part else "k-Same pool"
+        repeated = sorted(person for person, count in people.items() if count > 1)
+        if repeated:
+            raise ProtocolError(
+                f"the {name} holds {people[repeated[0]]} images of {repeated[0]!r} ({len(repeated)} people are "
+                "repeated); k-anonymity needs one image a person"
+            )
+        if not 2 <= pool.k < len(people):
+            raise ProtocolError(
+                f"k is {pool.k}, expected at least 2 and fewer than the {len(people)} people of the {name}; lower k "
+                "or enlarge the pool with more people in the train split (`data.splits.train`)"
+            )
 
 
 def check_comparisons(comparisons: Comparisons, far: float, min_false_accepts: int) -> None:

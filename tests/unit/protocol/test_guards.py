@@ -119,6 +119,13 @@ def test_a_pool_that_gives_no_k_anonymity_is_refused():
     for k in (1, 12, 40):
         with pytest.raises(ProtocolError, match=f"k is {k}"):
             check_subject_pool(SubjectPool(pool, k=k), ["a"])
+    # Each sub-pool by itself: a person may be in both, but not twice in one, and both must be larger than k.
+    parts = ["happy"] * 6 + ["sad"] * 6
+    check_subject_pool(SubjectPool([*pool[:6], *pool[:6]], 5, parts), ["a"])
+    with pytest.raises(ProtocolError, match=r"pool 'sad' holds 2 images of 'pool3'"):
+        check_subject_pool(SubjectPool([*pool, "pool3", "pool3"], 5, [*parts, "sad", "sad"]), ["a"])
+    with pytest.raises(ProtocolError, match=r"k is 5, .* the 5 people of the k-Same pool 'sad'"):
+        check_subject_pool(SubjectPool(pool[:11], 5, parts[:11]), ["a"])
 
 
 def test_a_source_in_both_templates_of_a_pair_is_refused():
