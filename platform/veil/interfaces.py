@@ -86,7 +86,8 @@ class Anonymizer(Protocol):
     pool that gives no k-anonymity. One that draws on signals beside the image declares them as an attribute `needs`, as
     a conditioning does: the protocol refuses faces that lack one. One that looks at the clear image through a frozen
     net declares it as an attribute `models`, SHA-256 of the weights by name, as a conditioning does: the protocol
-    refuses to let a net judge what it has itself steered.
+    refuses to let a net judge what it has itself steered. One of which a reader of its score must know something says
+    so in an attribute `notes`, a sequence of sentences.
     """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
@@ -136,7 +137,11 @@ class Recognizer(Protocol):
 
 @runtime_checkable
 class ExpressionNet(Protocol):
-    """A facial-expression classifier: a torch module, differentiable in its input, frozen, in eval mode."""
+    """A facial-expression classifier: a torch module, differentiable in its input, frozen, in eval mode.
+
+    A net whose features a loss shall compare has a method `features_and_logits`, which maps the same images to a pair
+    of float (B, F), what its last layer classifies, and the logits.
+    """
 
     def __call__(self, images: "Tensor") -> "Tensor":
         """Map (B, 3, 112, 112) in [-1, 1] to logits (B, 7) in the order of EXPRESSIONS."""
@@ -321,6 +326,9 @@ class TrialOutcome:
 
 class Trainable(Protocol):
     """What a trial runs.
+
+    One whose anonymizer knows some images only, and could anonymize no others, says so by an attribute `registrable`
+    that is False: its trials are scored, and never registered as models.
 
     Attributes:
         family: name of the group of methods that a frontier colours ("gan", "classical", "analytic").

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.conditioning.geometry import mirror_faces
+from trainables.gan.codes import NO_CODE, CodeSettings
 from trainables.gan.rows import Rows
 from trainables.gan.views import DRAWS
 from veil.errors import DataError
@@ -39,6 +40,7 @@ class TrainingFaces:
         parsing: uint8 (N, 112, 112), numbers of FACE_PARTS; None if the training needs none.
         pose: float32 (N, 3), yaw, pitch and roll in degrees; None if the training needs none.
         extra: how many of them, the last ones, are extra faces, which are sampled apart.
+        people: int64 (N - extra,), number of the person, 0 to P - 1; None if the training needs none.
     """
 
     images: np.ndarray | Rows
@@ -47,6 +49,7 @@ class TrainingFaces:
     parsing: np.ndarray | Rows | None = None
     pose: np.ndarray | None = None
     extra: int = 0
+    people: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) == self.extra:
@@ -129,6 +132,9 @@ class Samples(NamedTuple):
         moves: float32 (B, 2, 3), affine map of crop pixels that moves and stretches it a little.
         draws: float32 (B, DRAWS), uniform in [0, 1), for a random view.
         noise_seeds: int64 (B,), each seeds one noise image.
+        codes: float32 (B, S), identity codes.
+        other_codes: float32 (B, S), others for the same faces.
+        preferences: float32 (B, L), uniform in [-1, 1), λ of a loss-conditional training on its logarithmic scale.
     """
 
     indices: np.ndarray
@@ -136,6 +142,15 @@ class Samples(NamedTuple):
     moves: np.ndarray
     draws: np.ndarray
     noise_seeds: np.ndarray
+    codes: np.ndarray
+    other_codes: np.ndarray
+    preferences: np.ndarray
+
+    def code(self, device: torch.device | str, other: bool = False) -> Tensor | None:
+        """What the generator is told, float32 (B, S + L), with the other identity code if asked; None if nothing."""
+        identity = self.other_codes if other else self.codes
+        code = np.concatenate([identity, self.preferences], axis=1)
+        return torch.from_numpy(code).to(device) if code.shape[1] else None
 
 
 def draw_samples(
@@ -146,6 +161,8 @@ def draw_samples(
     augmentation: float = 1.0,
     extra: int = 0,
     extra_share: float = 0.0,
+    codes: CodeSettings = NO_CODE,
+    people: np.ndarray | None = None,
 ) -> Samples:
     """Draw the samples with the numbers `first` to `first + count - 1` of a training.
 
@@ -161,15 +178,28 @@ def draw_samples(
             at most 4 px, so that a few people stand for more face shapes.
         extra: M extra faces, with the numbers N to N + M - 1; they have epochs of their own.
         extra_share: share of the samples that are extra faces, evenly spread; without effect where there are none.
+        codes: what the generator is told.
+        people: int (N,), person of each face, who is never the target of that face; None if nobody's is known.
     """
     share = extra_share if extra else 0.0
     generators = [_generator(seed, _SAMPLE_STREAM, number) for number in range(first, first + count)]
+    indices = np.array([_index(seed, number, faces, extra, share) for number in range(first, first + count)])
+    persons = [int(people[index]) if people is not None and index < faces else -1 for index in indices]
     return Samples(
-        indices=np.array([_index(seed, number, faces, extra, share) for number in range(first, first + count)]),
+        indices=indices,
         mirrored=np.array([generator.random() < 0.5 for generator in generators]),
         moves=np.stack([_move(augmentation * generator.uniform(-1, 1, 5)) for generator in generators]),
         draws=np.stack([generator.random(DRAWS, dtype=np.float32) for generator in generators]),
         noise_seeds=np.array([generator.integers(2**63) for generator in generators]),
+        codes=_codes(codes, generators, persons),
+        other_codes=_codes(codes, generators, persons),
+        preferences=np.stack([2 * generator.random(len(codes.ranges), np.float32) - 1 for generator in generators]),
+    )
+
+
+def _codes(settings: CodeSettings, generators: list[np.random.Generator], persons: list[int]) -> np.ndarray:
+    return np.stack(
+        [settings.draw_identity(generator, person) for generator, person in zip(generators, persons, strict=True)]
     )
 
 

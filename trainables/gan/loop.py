@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from trainables.gan.data import Batch, TrainingFaces, draw_samples, make_batch
-from trainables.gan.references import references
+from trainables.gan.references import FeaturesAndLogits, references
 from trainables.gan.steps import Judges, Nets, NetSettings, StepSettings, train_step
 from trainables.gan.unet import UNet
 from veil.errors import ConfigError, DataError, DivergedError
+from veil.features.loading import load_perceptual_distance
 from veil.interfaces import Conditioning, Roles
 from veil.runtime import (
     Runtime,
@@ -78,7 +79,8 @@ def train(
         load_roles: loads proxies and teacher; called only if a loss needs them.
         folder: keeps checkpoints and, at the end, the three nets (`generator`, `ema`, `discriminator`).
         cache: folder shared by trials, for outputs on the originals.
-        start: folder of a finished training whose nets are the initial ones; None starts from seeded noise.
+        start: folder of a finished training without a code whose nets are the initial ones; None starts from seeded
+            noise.
 
     Raises:
         ConfigError: the global batch does not divide among the workers.
@@ -97,8 +99,7 @@ def train(
     if checkpoint is not None:
         images_seen, _ = load_checkpoint(checkpoint, nets.saved(), nets.optimizers())
     elif start is not None:
-        for name, net in nets.saved().items():
-            load_weights(start / f"{name}.safetensors", net)
+        _start_from(start, nets)
 
     share = plan.batch_size // runtime.world_size
     losses = _RunningMeans()
@@ -136,18 +137,37 @@ def is_finished(folder: Path) -> bool:
 
 def _load_judges(
     runtime: Runtime, plan: TrainingPlan, faces: TrainingFaces, load_roles: Callable[[str], Roles], cache: Path
-) -> Judges | None:
-    if plan.step.weights.id == 0 and plan.step.weights.expr == 0:
-        return None
-    roles = load_roles(str(runtime.device))
-    return Judges(roles.proxies, roles.teacher, references(faces, roles.proxies, roles.teacher, runtime.device, cache))
+) -> Judges:
+    weights, device = plan.step.weights, str(runtime.device)
+    known = None
+    if weights.ask_judges:
+        roles = load_roles(device)
+        by_features = weights.expr > 0 and "feature" in plan.step.expression_loss
+        teacher = FeaturesAndLogits(roles.teacher) if by_features else roles.teacher
+        known = references(faces, roles.proxies, teacher, runtime.device, cache)
+    return Judges(known, load_perceptual_distance(device) if weights.perceptual > 0 else None)
+
+
+def _start_from(folder: Path, nets: Nets) -> None:
+    """Begin with the nets of a finished training; it had no code, so what reads one stays as it was built."""
+    for name, net in nets.saved().items():
+        load_weights(folder / f"{name}.safetensors", net, keep="film.")
 
 
 def _batch(
     runtime: Runtime, plan: TrainingPlan, faces: TrainingFaces, conditioning: Conditioning, first: int, count: int
 ) -> Batch:
-    own = len(faces) - faces.extra
-    samples = draw_samples(plan.seed, first, count, own, plan.augmentation, faces.extra, plan.extra_share)
+    samples = draw_samples(
+        plan.seed,
+        first,
+        count,
+        faces=len(faces) - faces.extra,
+        augmentation=plan.augmentation,
+        extra=faces.extra,
+        extra_share=plan.extra_share,
+        codes=plan.step.codes,
+        people=faces.people,
+    )
     batch = make_batch(faces, conditioning, samples)
     return batch._replace(originals=runtime.images(batch.originals), condition=runtime.images(batch.condition))
 
@@ -208,7 +228,7 @@ def save_generator(folder: Path, generator: UNet, description: dict[str, Any]) -
     Args:
         folder: replaced if it exists.
         generator: raw or averaged net.
-        description: plain values; `channels` and `width` rebuild the net.
+        description: plain values; `channels`, `width` and `code_size` (0 where it is absent) rebuild the net.
     """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -228,7 +248,7 @@ def load_generator(folder: Path) -> tuple[UNet, dict[str, Any]]:
     """
     try:
         description = json.loads((folder / _NET).read_text(encoding="utf-8"))
-        generator = UNet(description["channels"], description["width"])
+        generator = UNet(description["channels"], description["width"], description.get("code_size", 0))
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise DataError(f"{folder} holds no generator: {error!r}") from None
     load_weights(folder / _WEIGHTS, generator)

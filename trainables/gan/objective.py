@@ -1,7 +1,8 @@
-"""The four terms: look real, keep the structure, lose the identity, keep the expression.
+"""The terms: look real, keep the structure, lose the identity, keep the expression.
 
-Shapes: B images, C channels of the condition, D embedding size, K = 7 expression classes.
-Every loss returns a scalar and its parts to log.
+Shapes: B images, C channels of the condition, D embedding size, K = 7 expression classes, F features.
+Adversarial losses return a scalar, what else the generator minimises one value for each image, so that each image can
+have λ of its own; all return parts to log beside.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from veil.interfaces import EXPRESSIONS
+
 Adversarial = Literal["hinge", "nonsaturating", "lsgan"]
+ExpressionLoss = Literal["kl", "feature", "kl+feature"]
 Parts = dict[str, Tensor]
 
 
@@ -25,12 +29,23 @@ class LossWeights:
         rec: low-pass reconstruction.
         id: similarity to the original in the proxies' eyes.
         expr: divergence from the original in the teacher's eyes.
+        diversity: similarity of two images of one face with two codes, in the proxies' eyes.
+        target: dissimilarity to the person whose code was drawn, in the proxies' eyes.
+        perceptual: low-pass perceptual distance.
     """
 
     adv: float = 1.0
     rec: float = 10.0
     id: float = 1.0
     expr: float = 1.0
+    diversity: float = 0.0
+    target: float = 0.0
+    perceptual: float = 0.0
+
+    @property
+    def ask_judges(self) -> bool:
+        """Whether a term looks through the proxies or the teacher."""
+        return max(self.id, self.expr, self.diversity, self.target) > 0
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():
@@ -80,39 +95,91 @@ def r1_penalty(discriminator: nn.Module, condition: Tensor, images: Tensor) -> t
 
 
 def reconstruction_loss(images: Tensor, originals: Tensor, size: int) -> tuple[Tensor, Parts]:
-    """Mean absolute difference of both images averaged to `size` × `size` cells: structure, not texture."""
-    loss = F.l1_loss(F.adaptive_avg_pool2d(images, size), F.adaptive_avg_pool2d(originals, size))
-    return loss, {"loss/rec": loss}
+    """Mean absolute difference (B,) of both images averaged to `size` × `size` cells: structure, not texture."""
+    difference = F.adaptive_avg_pool2d(images, size) - F.adaptive_avg_pool2d(originals, size)
+    loss = difference.abs().mean(dim=(1, 2, 3))
+    return loss, {"loss/rec": loss.mean()}
 
 
-def identity_loss(
-    images: Tensor, targets: Sequence[Tensor], proxies: Sequence[Callable[[Tensor], Tensor]], margin: float
+def perceptual_loss(
+    images: Tensor, originals: Tensor, size: int, distance: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, Parts]:
-    """Cosine to the original above a margin, mean over the proxies.
+    """Perceptual distance (B,) of both images averaged to `size` × `size` cells and enlarged again.
+
+    What is finer than a cell tells people apart and shall be free to change.
 
     Args:
-        images: (B, 3, H, W), as the proxies shall see them.
-        targets: for each proxy, L2-normalised embeddings (B, D) of the originals.
-        proxies: map images to L2-normalised embeddings (B, D).
+        images: (B, 3, H, W) in [-1, 1].
+        originals: likewise.
+        size: cells per side.
+        distance: maps pairs of images to distances (B,).
+    """
+    coarse = [
+        F.interpolate(F.adaptive_avg_pool2d(one, size), size=one.shape[-2:], mode="bilinear", align_corners=False)
+        for one in (images, originals)
+    ]
+    loss = distance(*coarse)
+    return loss, {"loss/perceptual": loss.mean()}
+
+
+def identity_loss(embeddings: Sequence[Tensor], targets: Sequence[Tensor], margin: float) -> tuple[Tensor, Parts]:
+    """Cosine (B,) to the original above a margin, mean over the proxies.
+
+    Args:
+        embeddings: for each proxy, L2-normalised embeddings (B, D) of the images.
+        targets: likewise of the originals.
         margin: cosine below which an image counts as another person and is left alone.
     """
-    cosines = torch.stack([(proxy(images) * target).sum(dim=1) for proxy, target in zip(proxies, targets, strict=True)])
-    loss = F.relu(cosines - margin).mean()
-    return loss, {"loss/id": loss, "proxy/cosine": cosines.mean()}
+    cosines = _cosines(embeddings, targets)
+    loss = F.relu(cosines - margin).mean(dim=0)
+    return loss, {"loss/id": loss.mean(), "proxy/cosine": cosines.mean()}
 
 
-def expression_loss(logits: Tensor, target_logits: Tensor, temperature: float) -> tuple[Tensor, Parts]:
-    """KL divergence from the teacher's posterior on the originals (Hinton 2015), in nats times temperature².
+def diversity_loss(embeddings: Sequence[Tensor], others: Sequence[Tensor], margin: float) -> tuple[Tensor, Parts]:
+    """Cosine (B,) above a margin between images of one face made with two codes, mean over the proxies.
+
+    Like `identity_loss`, with the other image in the place of the original.
+    """
+    cosines = _cosines(embeddings, others)
+    loss = F.relu(cosines - margin).mean(dim=0)
+    return loss, {"loss/diversity": loss.mean(), "proxy/cosine_of_codes": cosines.mean()}
+
+
+def target_loss(embeddings: Sequence[Tensor], people: Sequence[Tensor]) -> tuple[Tensor, Parts]:
+    """1 - cosine (B,) to the person that an image shall show, mean over the proxies (CIAGAN, Maximov 2020).
 
     Args:
-        logits: (B, K), the teacher's on the generated images.
-        target_logits: (B, K), the teacher's on the originals.
-        temperature: divides both; above 1, minor classes count for more.
+        embeddings: for each proxy, L2-normalised embeddings (B, D) of the images.
+        people: likewise of the people.
     """
-    loss = temperature**2 * F.kl_div(
-        F.log_softmax(logits / temperature, dim=1),
-        F.log_softmax(target_logits / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return loss, {"loss/expr": loss}
+    loss = 1 - _cosines(embeddings, people).mean(dim=0)
+    return loss, {"loss/target": loss.mean()}
+
+
+def _cosines(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(a * b).sum(dim=1) for a, b in zip(first, second, strict=True)])
+
+
+def expression_loss(outputs: Tensor, targets: Tensor, kind: ExpressionLoss, temperature: float) -> tuple[Tensor, Parts]:
+    """How far the teacher's view of the images is from its view of the originals, (B,).
+
+    Args:
+        outputs: (B, F + K), the teacher's features, if they are compared, and logits of the generated images.
+        targets: likewise of the originals.
+        kind: "kl", the divergence of posteriors (Hinton 2015) in nats times temperature²; "feature", 1 - cosine of
+            features; or their sum.
+        temperature: divides the logits; above 1, minor classes count for more.
+    """
+    terms = {}
+    if "kl" in kind:
+        posteriors, target_posteriors = (
+            F.log_softmax(of[:, -len(EXPRESSIONS) :] / temperature, dim=1) for of in (outputs, targets)
+        )
+        divergence = F.kl_div(posteriors, target_posteriors, reduction="none", log_target=True)
+        terms["loss/expr_kl"] = temperature**2 * divergence.sum(dim=1)
+    if "feature" in kind:
+        features, target_features = (of[:, : -len(EXPRESSIONS)] for of in (outputs, targets))
+        terms["loss/expr_feature"] = 1 - F.cosine_similarity(features, target_features, dim=1)
+    loss = torch.stack(list(terms.values())).sum(dim=0)
+    parts = {name: term.mean() for name, term in terms.items()} if len(terms) > 1 else {}
+    return loss, {"loss/expr": loss.mean(), **parts}

@@ -8,17 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from trainables.gan.data import Batch, noise_images
+from trainables.gan.codes import NO_CODE, CodeSettings
+from trainables.gan.data import Batch, Samples, noise_images
 from trainables.gan.objective import (
     Adversarial,
+    ExpressionLoss,
     LossWeights,
     Parts,
     adversarial_loss,
     discriminator_loss,
+    diversity_loss,
     expression_loss,
     identity_loss,
+    perceptual_loss,
     r1_penalty,
     reconstruction_loss,
+    target_loss,
 )
 from trainables.gan.patchgan import PatchGAN
 from trainables.gan.references import References
@@ -32,7 +37,7 @@ class StepSettings:
     """What a step does.
 
     Attributes:
-        weights: of the generator's four terms.
+        weights: of the generator's terms.
         adversarial: kind of the adversarial loss.
         r1_gamma: weight of the R1 penalty.
         r1_every_steps: the penalty is computed every so many steps and weighted up accordingly (Karras 2020).
@@ -40,6 +45,8 @@ class StepSettings:
         id_margin: cosine below which an image counts as another person.
         transform_strength: of the random views that the proxies get; 0 shows them the image itself.
         expr_temperature: of the teacher's posteriors.
+        expression_loss: how the teacher's views are compared.
+        codes: what the generator is told; a term that has a range in it takes λ from the sample instead of `weights`.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -50,6 +57,8 @@ class StepSettings:
     id_margin: float = 0.0
     transform_strength: float = 1.0
     expr_temperature: float = 2.0
+    expression_loss: ExpressionLoss = "kl"
+    codes: CodeSettings = NO_CODE
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class NetSettings:
         generator_rate, discriminator_rate: Adam's learning rates.
         ema_half_life_images: of the averaged generator.
         seed: of the initial weights.
+        code_size: numbers that the generator is told beside the condition.
     """
 
     channels: int
@@ -71,6 +81,7 @@ class NetSettings:
     discriminator_rate: float
     ema_half_life_images: float
     seed: int
+    code_size: int = 0
 
 
 @dataclass
@@ -89,7 +100,7 @@ class Nets:
     ema: ExponentialMovingAverage
     optimizer_g: Optimizer
     optimizer_d: Optimizer
-    train_generator: Callable[[Tensor], Tensor]
+    train_generator: Callable[[Tensor, Tensor | None], Tensor]
     train_discriminator: Callable[[Tensor, Tensor], Tensor]
     judge: Callable[[Tensor, Tensor], Tensor]
 
@@ -98,7 +109,7 @@ class Nets:
         """Build nets with seeded initial weights, equal on all workers, on the worker's device."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            generator = UNet(settings.channels, settings.generator_width)
+            generator = UNet(settings.channels, settings.generator_width, settings.code_size)
             discriminator = PatchGAN(settings.channels, settings.discriminator_width)
         runtime.place(generator)
         runtime.place(discriminator)
@@ -125,21 +136,23 @@ class Nets:
 
 @dataclass(frozen=True)
 class Judges:
-    """Frozen nets of the loss, and what they say of the originals."""
+    """Frozen nets of the loss, and what they say of the originals.
 
-    proxies: tuple[nn.Module, ...]
-    teacher: nn.Module
-    references: References
+    Attributes:
+        references: proxies and teacher; None if no weight asks for them.
+        distance: perceptual distance of pairs of images; None if its weight is 0.
+    """
+
+    references: References | None = None
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
-def train_step(
-    nets: Nets, judges: Judges | None, batch: Batch, settings: StepSettings, runtime: Runtime, step: int
-) -> Parts:
+def train_step(nets: Nets, judges: Judges, batch: Batch, settings: StepSettings, runtime: Runtime, step: int) -> Parts:
     """Update both nets once.
 
     Args:
         nets: updated in place; the EMA is left to the caller, who knows the global batch.
-        judges: None if the weights of id and expr are 0.
+        judges: those that the weights ask for.
         batch: this worker's part of the global batch, on its device.
         settings: what to do.
         runtime: where.
@@ -148,10 +161,18 @@ def train_step(
     Returns:
         This worker's losses, unweighted, by metric key.
     """
+    condition, code = batch.condition, batch.samples.code(batch.condition.device)
+    others = None
     with runtime.autocast():
-        images = nets.train_generator(batch.condition)
+        if settings.weights.diversity > 0:
+            other_code = batch.samples.code(condition.device, other=True)
+            # One pass for both codes: DDP counts one forward for one backward.
+            both = nets.train_generator(torch.cat([condition, condition]), torch.cat([code, other_code]))
+            images, others = both.chunk(2)
+        else:
+            images = nets.train_generator(condition, code)
     parts = _discriminator_step(nets, images.detach(), batch, settings, runtime, step)
-    return parts | _generator_step(nets, images, judges, batch, settings, runtime)
+    return parts | _generator_step(nets, images, others, judges, batch, settings, runtime)
 
 
 def _discriminator_step(
@@ -194,37 +215,78 @@ def _add_r1_gradients(discriminator: PatchGAN, batch: Batch, settings: StepSetti
 
 
 def _generator_step(
-    nets: Nets, images: Tensor, judges: Judges | None, batch: Batch, settings: StepSettings, runtime: Runtime
+    nets: Nets,
+    images: Tensor,
+    others: Tensor | None,
+    judges: Judges,
+    batch: Batch,
+    settings: StepSettings,
+    runtime: Runtime,
 ) -> Parts:
-    weights, parts = settings.weights, {}
-    loss = images.new_zeros((), dtype=torch.float32)
+    weights = settings.weights
+    loss, parts = images.new_zeros((), dtype=torch.float32), {}
     if weights.adv > 0:
         nets.discriminator.requires_grad_(False)
         with runtime.autocast():
             logits = nets.judge(batch.condition, images)
-        term, logged = adversarial_loss(logits.float(), settings.adversarial)
-        loss, parts = loss + weights.adv * term, parts | logged
-    images = images.float()
-    if weights.rec > 0:
-        term, logged = reconstruction_loss(images, batch.originals, settings.rec_size)
-        loss, parts = loss + weights.rec * term, parts | logged
-    if judges is not None:
-        targets, target_logits = judges.references.of(batch.samples)
-        if weights.id > 0:
-            views = images
-            if settings.transform_strength > 0:
-                draws = torch.from_numpy(batch.samples.draws).to(images.device)
-                noise = noise_images(batch.samples.noise_seeds, images.shape[-1], images.device)
-                views = random_views(images, draws, noise, settings.transform_strength)
-            with runtime.autocast():
-                term, logged = identity_loss(views, targets, judges.proxies, settings.id_margin)
-            loss, parts = loss + weights.id * term, parts | logged
-        if weights.expr > 0:
-            with runtime.autocast():
-                logits = judges.teacher(images)
-            term, logged = expression_loss(logits.float(), target_logits, settings.expr_temperature)
-            loss, parts = loss + weights.expr * term, parts | logged
+        term, parts = adversarial_loss(logits.float(), settings.adversarial)
+        loss = loss + weights.adv * term
+    sampled = settings.codes.weights(torch.from_numpy(batch.samples.preferences).to(images.device))
+    for name, (terms, logged) in _terms(images.float(), others, judges, batch, settings, runtime).items():
+        loss = loss + (sampled.get(name, getattr(weights, name)) * terms).mean()
+        parts |= logged
     nets.optimizer_g.zero_grad(set_to_none=True)
     loss.backward()
     nets.optimizer_g.step()
     return parts
+
+
+def _terms(
+    images: Tensor,
+    others: Tensor | None,
+    judges: Judges,
+    batch: Batch,
+    settings: StepSettings,
+    runtime: Runtime,
+) -> dict[str, tuple[Tensor, Parts]]:
+    """Every term whose weight is not 0 but the adversarial one, by the name of its weight."""
+    weights, terms = settings.weights, {}
+    if weights.rec > 0:
+        terms["rec"] = reconstruction_loss(images, batch.originals, settings.rec_size)
+    if judges.distance is not None:
+        with runtime.autocast():
+            terms["perceptual"] = perceptual_loss(images, batch.originals, settings.rec_size, judges.distance)
+    if judges.references is None:
+        return terms
+    seen = judges.references.of(batch.samples)
+    if max(weights.id, weights.diversity, weights.target) > 0:
+        faces = images if others is None else torch.cat([images, others.float()])
+        views = _views(faces, batch.samples, settings.transform_strength)
+        with runtime.autocast():
+            outputs = [proxy(views).float() for proxy in judges.references.proxies]
+        embeddings = [output[: len(images)] for output in outputs]
+        if weights.id > 0:
+            terms["id"] = identity_loss(embeddings, seen.embeddings, settings.id_margin)
+        if weights.diversity > 0:
+            other_embeddings = [output[len(images) :] for output in outputs]
+            terms["diversity"] = diversity_loss(embeddings, other_embeddings, settings.id_margin)
+        if weights.target > 0:
+            chosen = torch.from_numpy(batch.samples.codes).to(images.device)
+            terms["target"] = target_loss(embeddings, [chosen @ people for people in judges.references.people])
+    if weights.expr > 0:
+        with runtime.autocast():
+            outputs_of_teacher = judges.references.teacher(images)
+        terms["expr"] = expression_loss(
+            outputs_of_teacher.float(), seen.teacher, settings.expression_loss, settings.expr_temperature
+        )
+    return terms
+
+
+def _views(images: Tensor, samples: Samples, strength: float) -> Tensor:
+    """What the proxies get to see; two images of one sample are seen alike."""
+    if strength == 0:
+        return images
+    times = len(images) // len(samples.indices)
+    draws = torch.from_numpy(samples.draws).to(images.device).repeat(times, 1)
+    noise = noise_images(samples.noise_seeds, images.shape[-1], images.device).repeat(times, 1, 1, 1)
+    return random_views(images, draws, noise, strength)

@@ -1,10 +1,13 @@
 """The generator: a U-Net for 112 × 112 images."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 GROUP_CHANNELS = 8
+FILM_WIDTH = 64
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -22,12 +25,16 @@ class UNet(nn.Module):
     transposed convolution leaves a checkerboard (Odena 2016), which an identity loss would gladly exploit. The
     condition itself is the outermost skip.
 
+    A code, if there is one, scales and shifts the channels of the middle and of the decoder (FiLM, Perez 2018). Before
+    any training it changes nothing, so that the weights of a net without a code start one with it.
+
     Args:
         channels: C, of the condition.
         width: channels of the first level; the inner levels have 2, 4 and 8 times as many.
+        code_size: S, numbers of the code; 0 if there is none.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, code_size: int = 0) -> None:
         super().__init__()
         sizes = (width, 2 * width, 4 * width, 8 * width)
         self.down = nn.ModuleList(
@@ -42,16 +49,42 @@ class UNet(nn.Module):
             for before, skip, after in zip(innermost_first[:-1], skips, innermost_first[1:], strict=True)
         )
         self.out = nn.Conv2d(innermost_first[-1], 3, 3, padding=1)
+        self.film = _Film(code_size, innermost_first) if code_size else None
 
-    def forward(self, condition: Tensor) -> Tensor:
-        """Map (B, C, 112, 112) to (B, 3, 112, 112) in [-1, 1]."""
+    def forward(self, condition: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map (B, C, 112, 112) and a code (B, S), None without one, to (B, 3, 112, 112) in [-1, 1]."""
+        assert (self.film is None) == (code is None), "a code belongs to a net with code_size > 0"
+        in_middle, *in_decoder = [None] * (1 + len(self.up)) if self.film is None else self.film(code)
         skips = [condition]
         for down in self.down:
             skips.append(down(skips[-1]))
-        features = self.middle(skips.pop())
-        for up in self.up:
-            features = up(features, skips.pop())
+        features = self.middle(skips.pop(), in_middle)
+        for up, modulation in zip(self.up, in_decoder, strict=True):
+            features = up(features, skips.pop(), modulation)
         return torch.tanh(self.out(features))
+
+
+class _Film(nn.Module):
+    """Maps codes (B, S) to scales and shifts (B, 2 × channels) for each of several layers; at first they are zero."""
+
+    def __init__(self, code_size: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = [2 * size for size in channels]
+        self.layers = nn.Sequential(
+            nn.Linear(code_size, FILM_WIDTH), nn.LeakyReLU(0.2), nn.Linear(FILM_WIDTH, sum(self.sizes))
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, code: Tensor) -> tuple[Tensor, ...]:
+        return self.layers(code).split(self.sizes, dim=1)
+
+
+def _modulated(features: Tensor, modulation: Tensor | None) -> Tensor:
+    if modulation is None:
+        return features
+    scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
+    return features * (1 + scale) + shift
 
 
 class _Down(nn.Module):
@@ -70,8 +103,8 @@ class _Residual(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = group_norm(channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return features + F.relu(self.norm(self.conv(features)))
+    def forward(self, features: Tensor, modulation: Tensor | None) -> Tensor:
+        return features + F.relu(_modulated(self.norm(self.conv(features)), modulation))
 
 
 class _Up(nn.Module):
@@ -82,6 +115,6 @@ class _Up(nn.Module):
         self.conv = nn.Conv2d(after + skip, after, 3, padding=1, bias=False)
         self.norm = group_norm(after)
 
-    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, features: Tensor, skip: Tensor, modulation: Tensor | None) -> Tensor:
         enlarged = F.interpolate(self.narrow(features), scale_factor=2.0, mode="nearest")
-        return F.relu(self.norm(self.conv(torch.cat([enlarged, skip], dim=1))))
+        return F.relu(_modulated(self.norm(self.conv(torch.cat([enlarged, skip], dim=1))), modulation))

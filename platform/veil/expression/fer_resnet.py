@@ -99,8 +99,12 @@ class ExpressionResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs, len(EXPRESSIONS))
 
+    def features(self, grey: Tensor) -> Tensor:
+        """What the last layer classifies: float (B, 192), 0 or more."""
+        return F.relu(self.blocks(self.stem(grey))).mean(dim=(2, 3))
+
     def forward(self, grey: Tensor) -> Tensor:
-        return self.head(F.relu(self.blocks(self.stem(grey))).mean(dim=(2, 3)))
+        return self.head(self.features(grey))
 
     def standardise(self) -> Self:
         """Train with scaled weight standardisation, which takes the place of normalisation layers."""
@@ -182,6 +186,11 @@ class FerResNet(FrozenNet):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(self.grey(images))
+
+    def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map crops to what the last layer classifies, (B, 192), and to calibrated logits (B, 7)."""
+        features = self.body.features(self.grey(images))
+        return features, self.body.head(features) / self.temperature
 
     def logits(self, grey: Tensor) -> Tensor:
         """Map grey faces in FER-2013's frame, float (B, 1, 48, 48) in [-1, 1], to calibrated logits (B, 7)."""

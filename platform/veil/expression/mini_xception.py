@@ -114,7 +114,14 @@ class MiniXception(FrozenNet):
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(self.grey(images))
 
+    def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map crops to the means of the last maps before the classifying layer, (B, 128), and to logits (B, 7)."""
+        maps = self._maps(self.grey(images))
+        return maps.mean(dim=(2, 3)), self.head(maps).mean(dim=(2, 3))
+
     def logits(self, grey: Tensor) -> Tensor:
         """Map grey faces, float (B, 1, 64, 64) in [-1, 1], to logits (B, 7)."""
-        x = F.relu(self.conv2(F.relu(self.conv1(grey))))
-        return self.head(self.blocks(x)).mean(dim=(2, 3))
+        return self.head(self._maps(grey)).mean(dim=(2, 3))
+
+    def _maps(self, grey: Tensor) -> Tensor:
+        return self.blocks(F.relu(self.conv2(F.relu(self.conv1(grey)))))

@@ -1,4 +1,4 @@
-"""Nets whose features and distances judge realism; none of them takes part in making an image."""
+"""Nets whose features and distances judge realism; the distance may also be a term of a training's loss."""
 
 from veil.features.loading import load_feature_net, load_perceptual_distance
 

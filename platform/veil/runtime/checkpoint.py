@@ -126,8 +126,13 @@ def save_weights(path: Path, net: nn.Module) -> None:
     os.replace(partial, path)
 
 
-def load_weights(path: Path, net: nn.Module) -> None:
+def load_weights(path: Path, net: nn.Module, keep: str | None = None) -> None:
     """Load weights written by `save_weights` into `net`, in place.
+
+    Args:
+        path: the file.
+        net: of the same architecture.
+        keep: prefix of the names of weights that the file may lack and that then stay as they are.
 
     Raises:
         DataError: the file is missing or damaged, or belongs to another net.
@@ -136,6 +141,8 @@ def load_weights(path: Path, net: nn.Module) -> None:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"weights {path} cannot be read: {error}") from None
+    if keep is not None:
+        tensors = {name: tensor for name, tensor in net.state_dict().items() if name.startswith(keep)} | tensors
     _load_net(net, tensors, f"weights {path}")
 
 

@@ -22,12 +22,12 @@ def test_extra_faces_get_what_they_would_as_own(faces, tmp_path):
     roles = small_roles("cpu")
     stored = references(faces, roles.proxies, roles.teacher, "cpu", tmp_path)
     mixed = references(replace(faces, extra=3, key="some extra"), roles.proxies, roles.teacher, "cpu", tmp_path)
-    assert (len(stored.logits), len(mixed.logits)) == (5, 2)
+    assert (len(stored.teacher_outputs), len(mixed.teacher_outputs)) == (5, 2)
     samples = draw_samples(0, 0, 12, faces=2, extra=3, extra_share=0.5)
     assert samples.mirrored.any() and not samples.mirrored.all()
-    for known, asked in zip(flat(*stored.of(samples)), flat(*mixed.of(samples)), strict=True):
+    for known, asked in zip(flat(stored.of(samples)), flat(mixed.of(samples)), strict=True):
         torch.testing.assert_close(known, asked)
 
 
-def flat(embeddings, logits):
-    return [*embeddings, logits]
+def flat(seen):
+    return [*seen.embeddings, seen.teacher]
