@@ -1,14 +1,18 @@
 """What every registered conditioning must keep; a new file is tested on arrival."""
 
+import copy
 import pickle
+import re
 
 import pytest
 import torch
 from real_faces import astronaut_faces
 
 from trainables.conditioning import build_conditioning
+from trainables.conditioning.geometry import mirror_faces
 from veil.errors import DataError
-from veil.interfaces import NO_PART, Conditioning, FaceBatch
+from veil.faces.parsing import MIRRORED_PARTS
+from veil.interfaces import FACE_PARTS, NO_PART, Conditioning, FaceBatch
 from veil.registry import conditionings
 
 
@@ -18,8 +22,13 @@ def faces():
 
 
 @pytest.fixture(params=conditionings.names())
-def conditioning(request):
-    return build_conditioning(request.param)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def conditioning(name):
+    return build_conditioning(name)
 
 
 def test_shape_range_and_type(conditioning, faces):
@@ -50,8 +59,28 @@ def test_an_empty_batch_gives_an_empty_signal(conditioning, faces):
 
 
 def test_travels_to_workers(conditioning, faces):
+    expected = conditioning(faces)
     again = pickle.loads(pickle.dumps(conditioning))  # noqa: S301 (our own object)
-    assert torch.equal(again(faces), conditioning(faces))
+    assert torch.equal(again(faces), expected)
+    assert torch.equal(copy.deepcopy(conditioning)(faces), expected)
+
+
+ORIENTED = {
+    "heatmaps": lambda signal: signal[:, [0, 2, 1, 3, 4, 6, 5, 7, 8]],  # brows and eyes change sides
+    "parsing": lambda signal: signal[:, MIRRORED_PARTS[: len(FACE_PARTS)].tolist()],
+    "pose": lambda signal: signal * torch.tensor([-1.0, 1.0, -1.0]).view(1, 3, 1, 1),
+}
+
+
+def test_mirrored_faces_give_mirrored_signals(name, conditioning, faces):
+    expected = ORIENTED.get(name, lambda signal: signal)(conditioning(faces).flip(-1))
+    error = (conditioning(mirror_faces(faces)) - expected).abs()
+    assert error.mean() < 0.01, "the borders of what is drawn may fall on another pixel, nothing else may differ"
+
+
+def test_nets_that_are_looked_through_are_declared_by_their_hash(conditioning):
+    for net, sha256 in getattr(conditioning, "models", {}).items():
+        assert net and re.fullmatch("[0-9a-f]{64}", sha256)
 
 
 def test_no_gradient_is_kept(conditioning, faces):
@@ -63,10 +92,10 @@ MISSING = {"landmarks68": ("landmarks", float("nan")), "parsing": ("parsing", NO
 
 def test_a_face_without_what_is_needed_is_an_error_and_never_zeros(conditioning, faces):
     assert conditioning.needs <= set(MISSING)
-    for need, (name, missing) in MISSING.items():
-        values = getattr(faces, name).clone()
+    for need, (field, missing) in MISSING.items():
+        values = getattr(faces, field).clone()
         values[[1, 3]] = missing
-        lacking = faces._replace(**{name: values})
+        lacking = faces._replace(**{field: values})
         if need in conditioning.needs:
             with pytest.raises(DataError, match="2 of 4 faces have no"):
                 conditioning(lacking)

@@ -1,5 +1,6 @@
 """Sums of conditionings: their channels side by side."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,12 +21,17 @@ class Combined:
     Attributes:
         channels: sum of the parts' channels.
         needs: union of the parts' needs.
+        models: SHA-256 of the weights, by name, of all frozen nets that the parts look through.
     """
 
     def __init__(self, *parts: "Conditioning") -> None:
         self.parts = parts
         self.channels = sum(part.channels for part in parts)
         self.needs: frozenset[str] = frozenset().union(*(part.needs for part in parts))
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        return {name: sha for part in self.parts for name, sha in getattr(part, "models", {}).items()}
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, C, 112, 112) in [-1, 1]."""

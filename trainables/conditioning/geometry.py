@@ -1,4 +1,6 @@
-"""What the 68 iBUG landmarks draw: polylines and the face's hull; and the mirror images of faces."""
+"""What the 68 iBUG landmarks draw: polylines, dots, the face's hull and regions; and the mirror images of faces."""
+
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ from torch import Tensor
 from trainables.conditioning.needs import require
 from veil.faces.ibug import face_outline
 from veil.faces.parsing import MIRRORED_PARTS
-from veil.interfaces import FaceBatch
+from veil.interfaces import CROP_SIZE, FaceBatch
 
 POLYLINES = (
     # (first landmark, last landmark, closed)
@@ -97,6 +99,48 @@ def face_mask(faces: FaceBatch) -> Tensor:
     for canvas, outline in zip(canvases, _subpixel(face_outline(points)), strict=True):
         cv2.fillConvexPoly(canvas, cv2.convexHull(outline), 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     return _to_signal(canvases, faces.images)
+
+
+def region_mask(faces: FaceBatch, parts: Iterable[range], margin: int) -> Tensor:
+    """Mark regions around parts of the face: the convex hull of each part's landmarks, grown.
+
+    Args:
+        faces: B faces.
+        parts: landmarks of each part, for example `veil.faces.ibug.RIGHT_EYE`.
+        margin: pixels by which each hull is grown on all sides.
+
+    Returns:
+        Bool (B, 1, H, W), whether a pixel is inside; never in between.
+
+    Raises:
+        DataError: a face has no landmarks.
+    """
+    canvases, points = _canvases(faces)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    parts = tuple(parts)
+    for index, face in enumerate(_subpixel(points)):
+        for part in parts:
+            hull = cv2.convexHull(face[part.start : part.stop])
+            cv2.fillConvexPoly(canvases[index], hull, 255, cv2.LINE_8, _SUBPIXEL_BITS)
+        canvases[index] = cv2.dilate(canvases[index], disc)
+    return torch.from_numpy(canvases > 0)[:, None].to(faces.images.device)
+
+
+def draw_dots(points: Tensor, sigma: float) -> Tensor:
+    """Draw Gaussian dots; where they overlap, the greater counts.
+
+    Args:
+        points: float (B, P, 2), (x, y) in crop pixels, P ≥ 1.
+        sigma: standard deviation of a dot in pixels.
+
+    Returns:
+        Float (B, 1, 112, 112), -1 background to 1 in the middle of a dot.
+    """
+    pixels = torch.arange(CROP_SIZE, device=points.device, dtype=points.dtype)
+    # A round Gaussian is the product of two flat ones: (B, P, 2, 112).
+    flat = torch.exp(-((pixels - points[..., None]) ** 2) / (2 * sigma**2))
+    x, y = flat[:, :, 0, None, :], flat[:, :, 1, :, None]
+    return (x * y).amax(dim=1, keepdim=True) * 2 - 1
 
 
 def _canvases(faces: FaceBatch) -> tuple[np.ndarray, np.ndarray]:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from trainables.conditioning.geometry import POLYLINES
+from trainables.conditioning.geometry import POLYLINES, draw_dots
 from trainables.conditioning.needs import require
-from veil.interfaces import CROP_SIZE, FaceBatch
+from veil.interfaces import FaceBatch
 from veil.registry import conditionings
 
 SIGMA = 1.75
@@ -29,9 +29,4 @@ class Heatmaps:
     def __call__(self, faces: FaceBatch) -> Tensor:
         """Return float (B, 9, 112, 112), -1 background to 1 landmark; parts in the order of POLYLINES."""
         landmarks = require(faces, "landmarks68")
-        pixels = torch.arange(CROP_SIZE, device=landmarks.device, dtype=landmarks.dtype)
-        # A round Gaussian is the product of two flat ones: (B, 68, 2, 112).
-        dots = torch.exp(-((pixels - landmarks[..., None]) ** 2) / (2 * SIGMA**2))
-        x, y = dots[:, :, 0, None, :], dots[:, :, 1, :, None]
-        parts = [(x[:, a : b + 1] * y[:, a : b + 1]).amax(dim=1) for a, b, _ in POLYLINES]
-        return torch.stack(parts, dim=1) * 2 - 1
+        return torch.cat([draw_dots(landmarks[:, a : b + 1], SIGMA) for a, b, _ in POLYLINES], dim=1)
