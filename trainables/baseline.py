@@ -20,7 +20,9 @@ class BaselineConfig(Settings):
     method: Literal["blur", "pixelate", "blackout"]
     kernel: int | None = Field(None, ge=3, lt=CROP_SIZE, description="blur: Gaussian kernel in pixels, odd")
     block: int | None = Field(None, ge=2, le=CROP_SIZE, description="pixelate: side of a block in pixels")
-    area: Literal["crop", "face"] | None = Field(None, description="blackout: the whole crop (default) or the face")
+    area: Literal["crop", "face", "eyes"] | None = Field(
+        None, description="blackout: the whole crop (default), the face, or a bar over the eyes"
+    )
 
     @model_validator(mode="after")
     def _strength_fits_method(self) -> Self:

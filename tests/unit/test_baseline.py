@@ -14,6 +14,7 @@ from veil.errors import ConfigError
         ({"method": "pixelate", "block": 8}, Pixelate, "pixelate 8"),
         ({"method": "blackout"}, Blackout, "blackout"),
         ({"method": "blackout", "area": "face"}, Blackout, "blackout face"),
+        ({"method": "blackout", "area": "eyes"}, Blackout, "blackout eyes"),
     ],
 )
 def test_each_method_builds_its_anonymizer(params, kind, label, tmp_path):

@@ -7,12 +7,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.conditioning.geometry import face_mask
+from trainables.conditioning.needs import require
 from veil.errors import ConfigError
+from veil.faces.ibug import LEFT_EYE, RIGHT_EYE
 from veil.interfaces import CROP_SIZE
 from veil.registry import anonymizers
 
 if TYPE_CHECKING:
     from veil.interfaces import FaceBatch
+
+_BAR_LENGTH, _BAR_HEIGHT = 2.2, 0.7
+"""Of the bar over the eyes, in distances between them."""
 
 
 @anonymizers.register("blur")
@@ -64,18 +69,39 @@ class Pixelate:
 
 @anonymizers.register("blackout")
 class Blackout:
-    """The face, or the whole crop, in black.
+    """The eyes, the face, or the whole crop in black.
 
     Args:
-        area: "crop" leaves nothing to see; "face" covers the landmarks' hull and the forehead.
+        area: "crop" leaves nothing to see; "face" covers the landmarks' hull and the forehead; "eyes" is the censor bar
+            over both eyes, from temple to temple.
     """
 
-    def __init__(self, area: Literal["crop", "face"] = "crop") -> None:
-        if area not in ("crop", "face"):
-            raise ConfigError(f"blackout area is {area!r}, expected 'crop' or 'face'")
+    def __init__(self, area: Literal["crop", "face", "eyes"] = "crop") -> None:
+        if area not in ("crop", "face", "eyes"):
+            raise ConfigError(f"blackout area is {area!r}, expected 'crop', 'face' or 'eyes'")
         self.area = area
 
     def __call__(self, faces: "FaceBatch") -> Tensor:
         """Return float (B, 3, H, W) in [-1, 1]."""
         black = torch.full_like(faces.images, -1.0)
-        return black if self.area == "crop" else torch.where(face_mask(faces) > -1, black, faces.images)
+        if self.area == "crop":
+            return black
+        covered = _eyes_bar(faces) if self.area == "eyes" else face_mask(faces) > -1
+        return torch.where(covered, black, faces.images)
+
+
+def _eyes_bar(faces: "FaceBatch") -> Tensor:
+    """Bool (B, 1, H, W), a bar along the line through the eyes; lengths are shares of the distance between them.
+
+    Raises:
+        DataError: a face has no landmarks.
+    """
+    landmarks = require(faces, "landmarks68").to(faces.images)
+    right, left = landmarks[:, list(RIGHT_EYE)].mean(dim=1), landmarks[:, list(LEFT_EYE)].mean(dim=1)
+    distance = (left - right).norm(dim=1)[:, None, None]
+    axis, middle = ((left - right)[:, None, None] / distance[..., None]), ((left + right) / 2)[:, None, None]
+    ys, xs = (torch.arange(size).to(faces.images) for size in faces.images.shape[-2:])
+    offsets = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1) - middle
+    along = (offsets * axis).sum(dim=-1).abs()
+    across = (offsets[..., 0] * axis[..., 1] - offsets[..., 1] * axis[..., 0]).abs()
+    return ((along <= _BAR_LENGTH / 2 * distance) & (across <= _BAR_HEIGHT / 2 * distance))[:, None]

@@ -7,7 +7,7 @@ import torch
 from real_faces import astronaut_faces
 
 from trainables.anonymizers.classical import Blackout, Blur, Pixelate
-from veil.errors import ConfigError
+from veil.errors import ConfigError, DataError
 from veil.interfaces import FaceBatch
 
 
@@ -48,6 +48,23 @@ def test_blackout_leaves_nothing_or_nothing_of_the_face(faces):
     other = FaceBatch(torch.where(black == -1, torch.zeros(()), faces.images), faces.landmarks)
     assert torch.equal(Blackout("face")(other)[black > -1], faces.images[black > -1])
     assert 0.3 < (black == -1).float().mean() < 0.9
+
+
+def test_the_eyes_bar_is_the_rectangle_that_opencv_draws(faces):
+    tilted = cv2.transform(faces.landmarks.numpy(), cv2.getRotationMatrix2D((56.0, 56.0), 20.0, 1.0))
+    faces = faces._replace(landmarks=torch.from_numpy(tilted).float())
+    for points, image, original in zip(tilted, Blackout("eyes")(faces), faces.images, strict=True):
+        right, left = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+        distance, (x, y) = np.linalg.norm(left - right), left - right
+        bar = ((left + right) / 2, (2.2 * distance, 0.7 * distance), np.degrees(np.arctan2(y, x)))
+        corners = cv2.boxPoints(bar)
+        drawn = torch.from_numpy(cv2.fillConvexPoly(np.zeros((112, 112)), corners.round().astype(np.int32), 1.0) > 0)
+        black = (image == -1).all(dim=0)
+        assert (black ^ drawn).float().mean() < 0.02 < black.float().mean()
+        assert torch.equal(image[:, ~black], original[:, ~black])
+    lost = faces._replace(landmarks=torch.full_like(faces.landmarks, float("nan")))
+    with pytest.raises(DataError, match="2 of 2 faces have no"):
+        Blackout("eyes")(lost)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""What learning has to beat: classical filters and the k-Same family, over their meaningful strengths."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna import Trial
+
+from veil.interfaces import Anchor
+from veil.registry import search_spaces
+
+LARGEST_K = {"average": 10, "select": 5, "furthest": 10}
+"""The default splits give a pool of 12 people, of whom 10 show the more frequent expressions."""
+
+
+@search_spaces.register("baselines")
+class BaselinesSpace:
+    """Every classical and k-Same baseline; the anchors are the grid that comparisons in the field show."""
+
+    trainables = ("baseline", "ksame")
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Each method from mild to strong."""
+        return (
+            *(Anchor("baseline", {"method": "blur", "kernel": kernel}) for kernel in (11, 31, 51)),
+            *(Anchor("baseline", {"method": "pixelate", "block": block}) for block in (4, 8, 16)),
+            *(Anchor("baseline", {"method": "blackout", "area": area}) for area in ("eyes", "face", "crop")),
+            *(_ksame("average", k) for k in (2, 5, 10)),
+            *(_ksame("select", k) for k in (2, 5)),
+            *(_ksame("furthest", k) for k in (2, 5, 10)),
+            _ksame("average", 5, warp=True),
+            *(_ksame("select", k, warp=True) for k in (2, 5)),
+        )
+
+    def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:
+        """One method and its strength."""
+        if trainable == "ksame":
+            method = trial.suggest_categorical("selection", tuple(LARGEST_K))
+            return {
+                "method": method,
+                "k": trial.suggest_int("k", 2, LARGEST_K[method]),
+                "warp": trial.suggest_categorical("warp", (False, True)),
+            }
+        method = trial.suggest_categorical("method", ("blur", "pixelate", "blackout"))
+        if method == "blur":
+            return {"method": method, "kernel": trial.suggest_int("kernel", 3, 111, step=2)}
+        if method == "pixelate":
+            return {"method": method, "block": trial.suggest_int("block", 2, 56)}
+        return {"method": method, "area": trial.suggest_categorical("area", ("eyes", "face", "crop"))}
+
+
+def _ksame(selection: str, k: int, warp: bool = False) -> Anchor:
+    return Anchor("ksame", {"selection": selection, "k": k, "warp": warp})
