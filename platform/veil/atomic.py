@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import os
 import tempfile
@@ -42,3 +42,29 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_when_complete(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` that takes its place when the block ends without an error.
+
+    Args:
+        path: must not exist, or be an empty folder.
+
+    Raises:
+        DataError: the folder holds something already, or cannot be written.
+    """
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            what = "holds files already" if path.is_dir() else "is a file"
+            raise DataError(f"{path} {what}; choose a new folder or an empty one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+            temporary = Path(scratch) / path.name
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                path.rmdir()
+            temporary.rename(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error

@@ -175,6 +175,13 @@ class SuiteConfig(Settings):
         return self
 
 
+class AnchorConfig(Settings):
+    """A configuration that a study tries beside those of its space, such as the outputs of another tool."""
+
+    trainable: str
+    settings: dict[str, Any] = Field({}, description="of that trainable; they are laid over its `search.base`")
+
+
 class SearchConfig(Settings):
     """What the sweep explores and with which means."""
 
@@ -187,6 +194,7 @@ class SearchConfig(Settings):
     cpus_per_trial: int = Field(1, ge=1)
     gpus_per_trial: float = Field(0.0, ge=0)
     workers_per_trial: int = Field(1, ge=1, description="above 1, training runs under Ray Train")
+    anchors: tuple[AnchorConfig, ...] = Field((), description="tried first, before what the space tries")
     base: dict[str, Any] = Field({}, description="settings that every trial of a trainable shares, by trainable")
 
     @field_validator("objectives")

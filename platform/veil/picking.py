@@ -60,7 +60,7 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
         console: where the verdict goes.
 
     Raises:
-        ConfigError: no point satisfies the budget, or a name is malformed.
+        ConfigError: no point satisfies the budget, a name is malformed, or what was chosen applies to no other images.
         ProtocolError: the sealed score is invalid or breaks the budget; nothing is registered.
     """
     name = ModelName.parse(register) if register is not None else None
@@ -69,6 +69,11 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
     chosen = candidates[0]
     record = folder.record(chosen.trial)
     assert record is not None
+    if name is not None and not getattr(trainables.get(record.trainable), "registrable", True):
+        raise ConfigError(
+            f"trial {chosen.trial} ({chosen.label}) cannot be registered: it applies to no images but those "
+            "of this study; leave out --register to rescore it. " + _next_candidate(candidates)
+        )
     tracker = Tracker(config, folder.manifest())
     console.print(
         f"trial {chosen.trial} ({chosen.label}): leak {chosen.interval('leak')}, utility {chosen.interval('utility')} "

@@ -31,7 +31,7 @@ LAYERS = (
     ("study",),
     ("points",),
     ("tracking", "reporting"),
-    ("preparing", "sweep", "picking", "attacking", "teaching"),
+    ("preparing", "sweep", "picking", "attacking", "teaching", "exporting"),
     ("cli",),
 )
 LEVELS = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -18,19 +18,16 @@ from numpy.typing import NDArray
 
 from veil.config import StudyConfig
 from veil.datasets.dataset import SourceImage, shorten
-from veil.datasets.folder import list_person_files
+from veil.datasets.folder import files_by_stem
 from veil.errors import DataError, ProtocolError
-from veil.faces.align import align_face
 from veil.faces.images import UnreadableImageError, decode_image
 from veil.faces.prepare import Preparation, Progress
 from veil.faces.table import FaceRow, FaceTable
+from veil.faces.transfer import cut_published
 
 TARGET_SPLIT, OWNED_SPLIT = "search", "attacker"
 FEWEST_PEOPLE = 2
 """In either part: one person cannot be confused with anybody, and an attacker learns nothing from one."""
-
-ASPECT_TOLERANCE = 0.02
-"""Relative difference of aspect ratios above which two photographs do not show the same frame."""
 
 
 class Pairing(NamedTuple):
@@ -90,7 +87,9 @@ def read_folders(
     crops: dict[str, NDArray[np.uint8]] = {}
 
     def cut(image: SourceImage, pixels: np.ndarray, matrix: np.ndarray) -> None:
-        crops[image.image_id] = cut_anonymized(matched.pairs[image.image_id], pixels, matrix)
+        original, published = matched.pairs[image.image_id]
+        height, width = pixels.shape[:2]
+        crops[image.image_id] = cut_published(published, original, (width, height), matrix)
 
     preparation = Preparation.load(config.data.detector, config.data.parsing, on_aligned=cut)
     rows: list[FaceRow] = []
@@ -129,7 +128,7 @@ def pair_files(clear: Path, anonymized: Path) -> Pairing:
     Raises:
         DataError: a folder is missing or has no person, one path names two files, or nothing matches.
     """
-    originals, published = _files_by_stem(clear, "--clear"), _files_by_stem(anonymized, "--anonymized")
+    originals, published = files_by_stem(clear, "--clear"), files_by_stem(anonymized, "--anonymized")
     common = sorted(set(originals) & set(published))
     if not common:
         raise DataError(
@@ -157,24 +156,6 @@ def pair_files(clear: Path, anonymized: Path) -> Pairing:
     return Pairing(pairs, tuple(left_out))
 
 
-def _files_by_stem(root: Path, option: str) -> dict[str, Path]:
-    if not root.is_dir():
-        found = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"{option} {root} {found}; expected a folder with one folder per person")
-    files: dict[str, Path] = {}
-    for path in list_person_files(root):
-        stem = path.relative_to(root).with_suffix("").as_posix()
-        if stem in files:
-            raise DataError(
-                f"{option}: {path.name} and {files[stem].name} in {path.parent} differ in their extension alone, so it "
-                "cannot be told which one is meant; remove one"
-            )
-        files[stem] = path
-    if not files:
-        raise DataError(f"{option} {root} holds no photographs, expected {root}/<person>/<photograph>")
-    return files
-
-
 def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized: Path) -> None:
     """Name all unusable files together, before any face is looked for."""
     people: dict[str, set[str]] = defaultdict(set)
@@ -197,50 +178,6 @@ def _check_files(pairs: Mapping[str, tuple[Path, Path]], clear: Path, anonymized
     shared = sorted(" and ".join(sorted(names)) for names in people.values() if len(names) > 1)
     if shared:
         raise DataError(f"{clear}: one photograph shows up under several people ({shorten(shared)}); remove the copies")
-
-
-def cut_anonymized(files: tuple[Path, Path], clear: np.ndarray, matrix: np.ndarray) -> NDArray[np.uint8]:
-    """Cut the face out of an anonymized photograph where it lies in the clear one.
-
-    Args:
-        files: clear and anonymized file.
-        clear: uint8 (H, W, 3), BGR, the clear photograph.
-        matrix: float (2, 3), alignment of the clear photograph to the crop.
-
-    Returns:
-        uint8 (3, 112, 112), RGB.
-
-    Raises:
-        DataError: the photographs do not show the same frame.
-    """
-    try:
-        pixels = decode_image(files[1].read_bytes())
-    except UnreadableImageError as error:
-        raise DataError(f"{files[1]} changed while it was being read; run the command again") from error
-    (height, width), (other_height, other_width) = clear.shape[:2], pixels.shape[:2]
-    if abs(width * other_height / (height * other_width) - 1) > ASPECT_TOLERANCE:
-        raise DataError(
-            f"{files[1]} has {other_width}×{other_height} pixels, its original {files[0]} {width}×{height}: another "
-            "aspect ratio, so that the faces do not lie in the same place; anonymize without cropping or rotating"
-        )
-    return align_face(pixels, transfer_alignment(matrix, (height, width), (other_height, other_width)))
-
-
-def transfer_alignment(matrix: np.ndarray, size: tuple[int, int], other_size: tuple[int, int]) -> NDArray[np.float64]:
-    """Alignment of the same photograph at another size.
-
-    Args:
-        matrix: float (2, 3), applies to pixels (x, y, 1) of a photograph of `size`.
-        size: height and width.
-        other_size: height and width of the other photograph.
-
-    Returns:
-        (2, 3), applies to pixels of the other photograph.
-    """
-    vertical, horizontal = size[0] / other_size[0], size[1] / other_size[1]
-    # Resizing aligns the edges of images, not the centres of their corner pixels: hence the half pixels.
-    rescale = np.array([[horizontal, 0.0, (horizontal - 1) / 2], [0.0, vertical, (vertical - 1) / 2], [0.0, 0.0, 1.0]])
-    return np.asarray(matrix @ rescale, np.float64)
 
 
 def divide_people(images: Mapping[str, int], config: StudyConfig) -> tuple[dict[str, str], str]:

@@ -195,6 +195,7 @@ def _source(
     proxies: tuple[str, ...],
     notes: tuple[str, ...],
 ) -> Source:
+    notes = (*notes, *getattr(anonymizer, "notes", ()))
     return Source(label, config, faces, proxies, notes, lambda judge: judge.score(anonymizer))
 
 

@@ -64,3 +64,30 @@ def list_person_files(root: Path) -> list[Path]:
         path, reason = files.skipped[0]
         raise DataError(f"{path}: {reason}; repair or remove it")
     return [root / name for name in files.names if "/" in name]
+
+
+def files_by_stem(root: Path, name: str) -> dict[str, Path]:
+    """Files in the folders of `root` by their paths below it, without extension and with forward slashes.
+
+    Args:
+        root: the folder.
+        name: what the user calls it, for messages.
+
+    Raises:
+        DataError: the folder is missing or has no folders with files, or one path names two files.
+    """
+    if not root.is_dir():
+        found = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"{name} {root} {found}; expected a folder with one folder per person")
+    files: dict[str, Path] = {}
+    for path in list_person_files(root):
+        stem = path.relative_to(root).with_suffix("").as_posix()
+        if stem in files:
+            raise DataError(
+                f"{name}: {path.name} and {files[stem].name} in {path.parent} differ in their extension alone, so it "
+                "cannot be told which one is meant; remove one"
+            )
+        files[stem] = path
+    if not files:
+        raise DataError(f"{name} {root} holds no photographs, expected {root}/<person>/<photograph>")
+    return files

@@ -26,7 +26,7 @@ from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
-from veil.sweep.space import check_space, load_trainable
+from veil.sweep.space import check_space, load_trainable, study_trainables
 from veil.sweep.storage import finished_count, open_study
 from veil.sweep.trial import StudyPaths, run_trial
 from veil.tracking import Tracker
@@ -92,7 +92,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
 def _prepare(config: StudyConfig, space: SearchSpace, console: Console, address: str | None) -> StudyPaths:
     """Prepare the faces that the space's trials need, once for each detector among which they choose."""
     folder = config.folder.resolve()
-    if not any(load_trainable(name).needs_faces for name in space.trainables):
+    if not any(load_trainable(name).needs_faces for name in study_trainables(config.search, space)):
         return StudyPaths(folder)
     by_detector, unavailable = {}, {}
     workforce = Workforce(address=address)

@@ -44,6 +44,11 @@ def resolve_settings(search: SearchConfig, trainable: str, sampled: Mapping[str,
     return load_trainable(trainable).Config.parse(values, where=f"settings of trainable {trainable!r}")
 
 
+def study_trainables(search: SearchConfig, space: SearchSpace) -> tuple[str, ...]:
+    """Every trainable that a trial of the study can run: those of its space, and those of `search.anchors`."""
+    return tuple(dict.fromkeys((*space.trainables, *(anchor.trainable for anchor in search.anchors))))
+
+
 PROBES = 32
 """Random samples of a space that are validated before a study starts."""
 
@@ -52,18 +57,20 @@ def check_space(search: SearchConfig) -> SearchSpace:
     """Load the study's space and validate each anchor and some random samples before anything is started.
 
     Raises:
-        ConfigError: a base names a trainable outside the space, an anchor does not fit the space, or the space
-            suggests settings that its trainable refuses.
+        ConfigError: a base names a trainable that no trial runs, an anchor does not fit the space, or an anchor or the
+            space asks for settings that its trainable refuses.
     """
     space = load_space(search.space)
+    known = study_trainables(search, space)
     for name, base in search.base.items():
-        if name not in space.trainables:
+        if name not in known:
             raise ConfigError(
-                f"search.base sets {name!r}, which the space {search.space!r} never runs; "
-                f"it runs {', '.join(space.trainables)}"
+                f"search.base sets {name!r}, which the space {search.space!r} never runs; it runs {', '.join(known)}"
             )
         # On its own too: a wrong value that the space happens to sample over is still a mistake.
         load_trainable(name).Config.check_partial(base, where=f"search.base.{name}")
+    for given in search.anchors:
+        resolve_settings(search, given.trainable, given.settings)
     for anchor in space.anchors():
         resolve_settings(search, anchor.trainable, anchor_settings(space, anchor))
     probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -93,13 +100,18 @@ def anchor_settings(space: SearchSpace, anchor: Anchor) -> dict[str, Any]:
 
 
 def sample_settings(space: SearchSpace, trial: Trial) -> tuple[str, dict[str, Any]]:
-    """Trainable and sampled settings of an asked Optuna trial."""
+    """Trainable and sampled settings of an asked Optuna trial; of one from `search.anchors`, those given there."""
     trainable = trial.user_attrs.get(TRAINABLE_ATTRIBUTE, space.trainables[0])
+    if (given := trial.user_attrs.get(SETTINGS_ATTRIBUTE)) is not None:
+        return trainable, given
     return trainable, space.suggest(trial, trainable)
 
 
 TRAINABLE_ATTRIBUTE = "trainable"
 """User attribute of an enqueued Optuna trial that names its trainable; sampled trials have none."""
+
+SETTINGS_ATTRIBUTE = "settings"
+"""User attribute of an Optuna trial from `search.anchors`: its settings, of which nothing is asked of the space."""
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

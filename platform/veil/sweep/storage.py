@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError
@@ -12,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from veil.config import SearchConfig
 from veil.errors import ConfigError
-from veil.interfaces import SearchSpace
+from veil.interfaces import Anchor, SearchSpace
 from veil.objectives import get_objective
 from veil.study import StudyFolder, TrialRecord
-from veil.sweep.space import TRAINABLE_ATTRIBUTE
+from veil.sweep.space import SETTINGS_ATTRIBUTE, TRAINABLE_ATTRIBUTE
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Known and wanted: multivariate and grouped TPE, and names for the objectives.
@@ -25,7 +26,7 @@ FINISHED_STATES = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
 
 def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) -> optuna.Study:
-    """Open or create the study, enqueueing the space's anchors once.
+    """Open or create the study, enqueueing the anchors of its settings and of its space once.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -43,6 +44,8 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
             f"cannot open the study database {folder.optuna_path}: {error}; choose another `root` or study name"
         ) from error
     study.set_metric_names(list(search.objectives))
+    for given in _missing_given(study, search):
+        study.enqueue_trial({}, user_attrs=given)
     for anchor in _missing_anchors(study, search, space):
         study.enqueue_trial(anchor.params, user_attrs={TRAINABLE_ATTRIBUTE: anchor.trainable})
     return study
@@ -64,9 +67,18 @@ def make_sampler(search: SearchConfig) -> BaseSampler:
             return RandomSampler(seed=search.seed)
 
 
-def _missing_anchors(study: optuna.Study, search: SearchConfig, space: SearchSpace) -> Sequence:
-    # Anchors take the first numbers of a study, so the count of trials tells how many were enqueued before a kill.
-    return space.anchors()[len(study.get_trials(deepcopy=False)) : search.trials]
+def _missing_given(study: optuna.Study, search: SearchConfig) -> list[dict[str, Any]]:
+    """Anchors of the settings that are no trials yet: a study that exists takes those that are added to it."""
+    there = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    given = [{TRAINABLE_ATTRIBUTE: anchor.trainable, SETTINGS_ATTRIBUTE: anchor.settings} for anchor in search.anchors]
+    return [anchor for anchor in given if not any(anchor.items() <= attributes.items() for attributes in there)]
+
+
+def _missing_anchors(study: optuna.Study, search: SearchConfig, space: SearchSpace) -> Sequence[Anchor]:
+    # They come before all that is sampled, so the count of other trials tells how many were enqueued before a kill.
+    trials = study.get_trials(deepcopy=False)
+    given = sum(SETTINGS_ATTRIBUTE in trial.user_attrs for trial in trials)
+    return space.anchors()[len(trials) - given : max(search.trials - given, 0)]
 
 
 def finished_count(study: optuna.Study) -> int:

@@ -3,13 +3,10 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from veil.attacking.pairs_of_folders import cut_anonymized, divide_people, pair_files, read_folders, transfer_alignment
+from veil.attacking.pairs_of_folders import divide_people, pair_files, read_folders
 from veil.config import StudyConfig
 from veil.errors import DataError, ProtocolError
-from veil.faces.align import align_face
 
 CONFIG = StudyConfig()
 
@@ -78,50 +75,6 @@ def test_two_files_of_one_name_are_ambiguous(tmp_path):
     clear = touch(tmp_path / "clear", "ann/1.png", "ann/1.jpg")
     with pytest.raises(DataError, match="differ in their extension alone"):
         pair_files(clear, clear)
-
-
-sides = st.integers(20, 2000)
-
-
-@given(height=sides, width=sides, other_height=sides, other_width=sides, seed=st.integers(0, 99))
-def test_alignment_maps_the_same_place_of_both_photographs_to_the_same_crop_pixel(
-    height, width, other_height, other_width, seed
-):
-    rng = np.random.default_rng(seed)
-    matrix = rng.normal(size=(2, 3))
-    fraction = rng.uniform(size=2)  # a place in the frame, from edge to edge
-    pixel = np.append(fraction * (width, height) - 0.5, 1.0)
-    other = np.append(fraction * (other_width, other_height) - 0.5, 1.0)
-    moved = transfer_alignment(matrix, (height, width), (other_height, other_width))
-    np.testing.assert_allclose(moved @ other, matrix @ pixel, atol=1e-6 * max(height, width))
-
-
-def scene(height=300, width=240):
-    """A smooth picture, so that resizing changes it little."""
-    noise = np.random.default_rng(0).uniform(0, 255, (12, 10, 3)).astype(np.float32)
-    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 1.7])
-def test_crop_of_a_resized_copy_equals_the_crop(tmp_path, factor):
-    clear = scene()
-    matrix = np.array([[0.5, 0.1, -10.0], [-0.1, 0.5, -5.0]])
-    size = round(240 * factor), round(300 * factor)
-    path = tmp_path / "copy.png"
-    cv2.imwrite(str(path), cv2.resize(clear, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC))
-    crop = cut_anonymized((tmp_path / "clear.png", path), clear, matrix)
-    difference = np.abs(crop.astype(int) - align_face(clear, matrix))
-    assert difference.mean() < (0.01 if factor == 1.0 else 2.0)
-    # A crop cut one pixel beside would differ more than that.
-    beside = align_face(clear, matrix + np.array([[0, 0, 1.0]]))
-    assert np.abs(crop.astype(int) - beside).mean() > 2 * difference.mean()
-
-
-def test_another_aspect_ratio_is_refused(tmp_path):
-    path = tmp_path / "cropped.png"
-    cv2.imwrite(str(path), scene()[:200])
-    with pytest.raises(DataError, match="240×200 pixels, its original .* 240×300"):
-        cut_anonymized((tmp_path / "clear.png", path), scene(), np.eye(2, 3))
 
 
 def test_people_are_divided_in_the_ratio_of_the_splits():
