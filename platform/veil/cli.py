@@ -134,6 +134,20 @@ def prepare(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="New folder for the images and their manifest.")],
+    config: ConfigOption = None,
+    preset: PresetOption = "smoke",
+    set_: SetOption = None,
+    crops: Annotated[bool, typer.Option("--crops", help="Write aligned 112×112 crops, not whole photographs.")] = False,
+) -> None:
+    """Write the faces that a study judges as PNG files, for another tool to anonymize under the same names."""
+    from veil.exporting import export_faces
+
+    export_faces(_load(config, preset, set_), out, crops, console)
+
+
+@app.command()
 def sweep(
     config: ConfigOption = None,
     preset: PresetOption = "smoke",

@@ -65,6 +65,7 @@ class TrialRecord(Settings):
         training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
         trainings: images seen by each training that the anonymizer rests on; see `TrialOutcome`.
         score: the whole score card, where the protocol judged the trial.
+        notes: sentences that a reader of the score must know.
         reason: why the trial is not valid.
         seconds: wall time by part.
         peak_memory_bytes: largest resident size of the trial's process so far.
@@ -85,6 +86,7 @@ class TrialRecord(Settings):
     training_faces: dict[str, int] = {}
     trainings: dict[str, int] = {}
     score: TrialScore | None = None
+    notes: tuple[str, ...] = ()
     reason: str | None = None
     seconds: dict[str, float] = {}
     peak_memory_bytes: int = Field(0, ge=0)

@@ -110,6 +110,7 @@ def _attempt(
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
         base["training_faces"] = outcome.training_faces
         base["trainings"] = outcome.trainings
+        base["notes"] = tuple(getattr(outcome.anonymizer, "notes", ()))
         prepared = paths.faces
         if outcome.strength:
             suite = suite_at_strength(config.suite, outcome.strength)
