@@ -27,6 +27,7 @@ from veil.protocol.guards import (
     check_control,
     check_disjoint_identities,
     check_distinct_models,
+    check_no_judge_steers,
     check_subject_pool,
 )
 from veil.protocol.jobs import Runner, run_in_turn
@@ -100,6 +101,7 @@ class Judge:
         features: frozen net whose features judge realism; None measures no realism.
         perceptual: frozen perceptual distance; None measures none.
         labelled: more faces with labelled expressions, by the name of their set, on which the evaluator is asked too.
+        also_judging: SHA-256 of the weights, by name, of recognizers that score the same anonymizers on other people.
         device: where nets and anonymizer run.
         run_attacks: runs the attacks of a score, here one after another or elsewhere side by side.
 
@@ -122,6 +124,7 @@ class Judge:
         features: nn.Module | None = None,
         perceptual: nn.Module | None = None,
         labelled: Mapping[str, FaceTable] | None = None,
+        also_judging: Mapping[str, str] | None = None,
         device: str | torch.device = "cpu",
         run_attacks: Runner = run_in_turn,
     ) -> None:
@@ -140,12 +143,13 @@ class Judge:
         self._contract_hash = faces.contract_hash
         self._target = faces.split(target_split)
         self._owned = faces.split(ATTACKER_SPLIT)
-        evaluator_name = str(evaluator.name)
-        self.suite_hash = suite_hash(suite, shas, (evaluator_name, weights_of(evaluator)))
+        self._recognizers = {**(also_judging or {}), **shas}
+        self._evaluator = (str(evaluator.name), weights_of(evaluator))
+        self.suite_hash = suite_hash(suite, shas, self._evaluator)
         self._models = (
             {f"recognizer/{name}": sha for name, sha in shas.items()}
             | {f"proxy/{name}": sha for name, sha in proxy_shas.items()}
-            | {f"evaluator/{evaluator_name}": weights_of(evaluator)}
+            | {f"evaluator/{evaluator.name}": weights_of(evaluator)}
             | {f"realism/{net.name}": weights_of(net) for net in (features, perceptual) if net is not None}
         )
         judges = [net for net in (evaluator, features, perceptual) if net is not None]
@@ -189,6 +193,7 @@ class Judge:
         """
 
         def publish() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+            check_no_judge_steers(getattr(anonymizer, "models", {}), self._recognizers, self._evaluator)
             pool = getattr(anonymizer, "pool", None)
             if pool is not None:
                 check_subject_pool(pool, (*self._target.identities, *self._owned.identities))

@@ -50,6 +50,30 @@ def check_distinct_models(recognizers: Mapping[str, str], proxies: Mapping[str, 
                 )
 
 
+def check_no_judge_steers(
+    models: Mapping[str, str], recognizers: Mapping[str, str], evaluator: tuple[str, str]
+) -> None:
+    """Refuse an anonymizer that looks at the clear image through a net that also judges it.
+
+    What such a net sees in the clear image, the generator can paint for that net alone.
+
+    Args:
+        models: SHA-256 of the weights by name, of the nets that the anonymizer looks through.
+        recognizers: the same of all that score, here or on other people of the study.
+        evaluator: name and SHA-256 of the expression net that scores.
+    """
+    judges = [(name, sha, "recognizer", "`roles.search` or `roles.report`") for name, sha in recognizers.items()]
+    judges.append((*evaluator, "evaluator", "`roles.evaluator`"))
+    for name, weights in models.items():
+        for judge, judge_weights, role, setting in judges:
+            if weights == judge_weights:
+                raise ProtocolError(
+                    f"the anonymizer looks at the clear image through {name!r}, which has the same weights as the "
+                    f"{role} {judge!r}: no net judges what it has itself steered; change {setting}, or the "
+                    "conditioning of the anonymizer"
+                )
+
+
 def check_subject_pool(pool: SubjectPool, judged: Iterable[str]) -> None:
     """Refuse a pool without k-anonymity (Newton, Sweeney, Malin: Preserving privacy by de-identifying faces, 2005).
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from veil import registry
 from veil.config import StudyConfig
 from veil.expression import load_expression_net
 from veil.faces.table import FaceTable
@@ -14,7 +15,6 @@ from veil.protocol.labelled import draw_labelled
 from veil.protocol.score import suite_hash
 from veil.recognizers import load_recognizer
 from veil.recognizers.roles import check_roles
-from veil.registry import detectors
 
 
 def study_suite_hash(config: StudyConfig) -> str:
@@ -71,7 +71,7 @@ def assemble_judge(
         ProtocolError: a model that scores is also a proxy.
         AssetError: a model's weights cannot be had.
     """
-    suite = config.suite
+    suite, judging = config.suite, (*config.roles.search, *config.roles.report)
     labelled = {
         name: drawn
         for name, table in (extra or {}).items()
@@ -85,10 +85,11 @@ def assemble_judge(
         target_split=target_split,
         cache=cache,
         proxies={name: load_recognizer(name) for name in proxies},
-        detector=detectors.get(config.data.detector)(),
+        detector=registry.detectors.get(config.data.detector)(),
         features=load_feature_net(suite.features),
         perceptual=load_perceptual_distance(),
         labelled=labelled,
+        also_judging={name: registry.recognizers.get(name).weights_sha256() for name in judging},
         device=device,
         run_attacks=run_attacks,
     )

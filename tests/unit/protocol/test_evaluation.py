@@ -15,7 +15,7 @@ from veil.protocol.evaluation import Judge, evaluate
 from veil.registry import attackers
 
 
-def make_judge(folder, faces=None, recognizer=None, proxies=None, **suite):
+def make_judge(folder, faces=None, recognizer=None, proxies=None, also_judging=None, **suite):
     return Judge(
         suite=quick_suite(**suite),
         recognizers={"pattern": recognizer or PatternRecognizer()},
@@ -26,6 +26,7 @@ def make_judge(folder, faces=None, recognizer=None, proxies=None, **suite):
         proxies=proxies,
         features=CoarseFeatures(),
         perceptual=Difference(),
+        also_judging=also_judging,
     )
 
 
@@ -229,6 +230,23 @@ def test_an_anonymizer_whose_pool_holds_judged_people_is_refused(judge):
 
     score = evaluate(AverageOfTargets(), judge)
     assert not score.valid and "also judged" in score.reason and score.objectives == {}
+
+
+@pytest.mark.parametrize(
+    "net", [PatternRecognizer("pattern"), StripeExpression(), PatternRecognizer("at report", cells=14)]
+)
+def test_an_anonymizer_that_looks_through_a_judge_is_refused(cache, net):
+    class Informed:
+        models = {"my net": net.asset_sha256, "another": "f" * 64}
+
+        def __call__(self, faces):
+            return faces.images
+
+    at_report = {"at report": PatternRecognizer("at report", cells=14).asset_sha256}
+    judge = make_judge(cache, also_judging=at_report, attackers=("control", "naive"), strength={})
+    score = evaluate(Informed(), judge)
+    assert not score.valid and "'my net', which has the same weights as the" in score.reason
+    assert net.name in score.reason and score.objectives == {}
 
 
 def test_images_of_another_tool_score_as_its_anonymizer_would(judge, evaluations):

@@ -17,6 +17,7 @@ from veil.protocol.guards import (
     check_control,
     check_disjoint_identities,
     check_distinct_models,
+    check_no_judge_steers,
     check_subject_pool,
     count_source_pairs,
 )
@@ -86,6 +87,23 @@ def test_one_model_under_two_names_is_refused():
     check_distinct_models({"a": "1"}, {"b": "2"})
     with pytest.raises(ProtocolError, match=r"'a'.*'b'"):
         check_distinct_models({"a": "1"}, {"b": "1"})
+
+
+@pytest.mark.parametrize(
+    ("models", "refused"),
+    [
+        ({}, None),
+        ({"teacher": "9"}, None),
+        ({"teacher": "9", "mine": "1"}, r"'mine'.*recognizer 'a'.*`roles.search` or `roles.report`"),
+        ({"a": "3"}, r"'a'.*evaluator 'e'.*`roles.evaluator`"),
+    ],
+)
+def test_a_net_that_steers_may_not_judge_whatever_its_name(models, refused):
+    if refused is None:
+        check_no_judge_steers(models, {"a": "1", "b": "2"}, ("e", "3"))
+    else:
+        with pytest.raises(ProtocolError, match=refused):
+            check_no_judge_steers(models, {"a": "1", "b": "2"}, ("e", "3"))
 
 
 def rung(tar, name="control", level="A0"):
