@@ -407,11 +407,13 @@ class Question(NamedTuple):
         change: what the second group does otherwise, to go on with "costs …": "removing L_expr".
         reference: sampled values that all trials of the first group share.
         variant: sampled values that all trials of the second group share.
+        of: what is compared: "trials", repetitions whose means differ, or "frontiers", of which each group traces one.
     """
 
     change: str
     reference: Mapping[str, Any]
     variant: Mapping[str, Any]
+    of: Literal["trials", "frontiers"] = "trials"
 
 
 class SearchSpace(Protocol):

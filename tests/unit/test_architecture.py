@@ -30,7 +30,7 @@ LAYERS = (
     ("protocol",),
     ("study",),
     ("points",),
-    ("tracking", "reporting"),
+    ("tracking", "reporting", "answering"),
     ("preparing", "sweep", "picking", "attacking", "teaching", "exporting"),
     ("cli",),
 )

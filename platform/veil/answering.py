@@ -1,0 +1,147 @@
+"""What a study answers: differences with intervals and a sentence for each question, printed, as a page and as JSON."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from veil.atomic import replace_when_complete
+from veil.config import StudyConfig
+from veil.errors import ConfigError
+from veil.frontier.ablations import answer_questions
+from veil.frontier.best_of_family import against_baselines
+from veil.frontier.changes import attacker_changes, detector_changes
+from veil.frontier.findings import JudgedTrial, Section
+from veil.frontier.findings_page import write_findings_page
+from veil.frontier.findings_table import findings
+from veil.frontier.fronts import compare_fronts
+from veil.frontier.sensitivity import compare_detectors
+from veil.interfaces import Question
+from veil.objectives import get_objective
+from veil.points import robustness_point, sensitivity_point
+from veil.registry import search_spaces
+from veil.reporting import study_kind
+from veil.study import StudyFolder, StudyKind, TrialRecord
+
+PAGE = "report.html"
+
+_LEADS: dict[StudyKind, str] = {
+    "anonymizers": "What changes of a method do to leak and utility, measured on the same people.",
+    "attackers": "What more of an attacker does to leak, measured on the same people.",
+    "detectors": "What another detector does to the same photographs and anonymizers.",
+}
+
+
+def report_study(folder: StudyFolder, family: str, console: Console, json_file: Path | None = None) -> Path:
+    """Print what a study answers, write its page into the study folder, and return the page's path.
+
+    Args:
+        folder: of the study.
+        family: the proposed family of methods, where the study asks nothing of its own.
+        console: where to print.
+        json_file: file for the same numbers.
+
+    Raises:
+        ConfigError: the study does not exist, or has no trials to compare.
+        ProtocolError: trials were scored on different people.
+    """
+    config = folder.config()
+    kind = study_kind(folder)
+    sections = study_sections(config, folder, kind, family)
+    reasons = {
+        f"trial {record.number}, {record.label}": record.reason or ""
+        for record in folder.records()
+        if record.state != "valid"
+    }
+    console.print(findings(sections, f"study {config.study}: {len(folder.records())} trials"))
+    for name, reason in reasons.items():
+        console.print(Text.assemble((f"✗ {name}", "red"), f": {reason}"))
+    if json_file is not None:
+        with replace_when_complete(json_file) as temporary:
+            temporary.write_text(json.dumps(report_values(config.study, sections, reasons), indent=2), encoding="utf-8")
+    return write_findings_page(folder.path / PAGE, sections, config.study, _LEADS[kind], reasons)
+
+
+def study_sections(config: StudyConfig, folder: StudyFolder, kind: StudyKind, family: str) -> list[Section]:
+    """What the study answers, by what it compares and what its search space asks.
+
+    Raises:
+        ConfigError: it has no trials to compare.
+        ProtocolError: trials were scored on different people.
+    """
+    records = [record for record in folder.records() if record.state == "valid" and record.score is not None]
+    if not records:
+        raise ConfigError(
+            f"no trial of study {folder.name!r} has a valid score on people; run `veil resume {folder.name}`, or see "
+            "its frontier: `veil frontier`"
+        )
+    if kind == "detectors":
+        points = [sensitivity_point(record, folder.spreads(record.number)) for record in records]
+        people = config.data.splits.search
+        compared = compare_detectors(points, config.data.detector, people)
+        return [detector_changes(compared, config.data.detector, people)]
+    trials = [judged_trial(record, folder) for record in records]
+    if kind == "attackers":
+        return [attacker_changes([robustness_point(record) for record in records], trials)]
+    questions: tuple[Question, ...] = tuple(getattr(search_spaces.get(config.search.space)(), "questions", ()))
+    if not questions:
+        return [_against_baselines(folder, records, trials, family)]
+    objectives = [get_objective(name) for name in config.search.objectives]
+    of_trials = [question for question in questions if question.of == "trials"]
+    of_frontiers = [question for question in questions if question.of == "frontiers"]
+    return [
+        *answer_questions(of_trials, trials),
+        *(compare_fronts(question, trials, objectives) for question in of_frontiers),
+    ]
+
+
+def judged_trial(record: TrialRecord, folder: StudyFolder) -> JudgedTrial:
+    """A valid trial that people were scored in, with what it is in other samples of them."""
+    assert record.score is not None
+    spreads = folder.spreads(record.number)
+    names = [name for name in record.score.objectives if name in spreads]
+    return JudgedTrial(
+        number=record.number,
+        label=record.label,
+        family=record.family,
+        sampled=record.sampled,
+        values={name: record.score.objectives[name].value for name in names},
+        left_out={name: spreads[name].left_out for name in names},
+        replicates={name: spreads[name].replicates for name in names},
+        trainings=record.trainings,
+    )
+
+
+def _against_baselines(
+    folder: StudyFolder, records: list[TrialRecord], trials: list[JudgedTrial], family: str
+) -> Section:
+    # One expression for every face has some utility and no use: it is a baseline like any other, never our best.
+    useless = {record.number for record in records if _collapsed(record) and record.family == family}
+    usable = [trial for trial in trials if trial.number not in useless]
+    families = sorted({trial.family for trial in usable})
+    if family not in families or len(families) < 2:
+        raise ConfigError(
+            f"study {folder.name!r} asks no question of its own, and its valid trials are of the family "
+            f"{', '.join(families)}: expected {family!r} and others to compare with; name one with --family"
+        )
+    return against_baselines(usable, family)
+
+
+def _collapsed(record: TrialRecord) -> bool:
+    return record.score is not None and record.score.expression is not None and record.score.expression.collapsed
+
+
+def report_values(study: str, sections: list[Section], invalid: dict[str, str]) -> dict[str, Any]:
+    """The report as plain values."""
+    return {"study": study, "sections": [_plain(section) for section in sections], "invalid": invalid}
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    values = asdict(section)
+    for row in values["rows"]:
+        for kind in ("values", "differences"):
+            row[kind] = {name: item._asdict() for name, item in row[kind].items()}
+    return values
