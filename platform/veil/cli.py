@@ -254,6 +254,29 @@ def sensitivity(
 
 
 @app.command()
+def report(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    study_option: Annotated[str | None, typer.Option("--study", help="The same, as an option.")] = None,
+    root: RootOption = DEFAULT_ROOT,
+    family: Annotated[
+        str, typer.Option(help="Proposed family of methods, where the study asks no question of its own.")
+    ] = "gan",
+    json: Annotated[Path | None, typer.Option("--json", help="File for the numbers.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Answer what a study asks: differences with intervals, and a sentence for each question."""
+    from veil.answering import report_study
+
+    names = [name for name in (study, study_option) if name is not None]
+    if len(names) != 1:
+        raise ConfigError("name one study: veil report STUDY, or veil report --study STUDY")
+    page = report_study(StudyFolder(root / names[0]), family, console, json)
+    console.print(f"\nreport page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+@app.command()
 def attack(
     model: Annotated[
         str | None,
