@@ -1,5 +1,6 @@
 """The GAN anonymizer as a trial: shared warm start, saved generator, clear errors; the loss nets are stand-ins."""
 
+import itertools
 import pickle
 import threading
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,10 @@ from real_faces import astronaut_faces
 from stand_ins import small_roles
 
 from trainables.gan_anonymizer import GanAnonymizer, GanConfig, training_faces
-from veil.errors import ConfigError, DataError
+from veil.errors import ConfigError, DataError, DivergedError
 from veil.faces.contract import CropContract
 from veil.faces.table import FaceTable, tensor_to_images
-from veil.interfaces import TrialContext
+from veil.interfaces import FaceBatch, TrialContext
 from veil.runtime import LocalLauncher
 
 
@@ -41,11 +42,11 @@ def faces():
 CONTRACT = CropContract("none", "0" * 64, {}, "none", "0" * 64)
 
 
-def make_table(faces, first=0, scales=(1.0, 1.0, 1.0, 1.0), identity="ann"):
+def make_table(faces, first=0, scales=(1.0, 1.0, 1.0, 1.0), identities=("ann",) * 4):
     """A table of the faces; the third has no pose."""
     rows = [
         make_row(
-            first + number, identity=identity, crop=crop, landmarks68=landmarks, source_scale=scales[number],
+            first + number, identity=identities[number], crop=crop, landmarks68=landmarks, source_scale=scales[number],
             pose=None if number == 2 else pose,
         )
         for number, (crop, landmarks, pose) in enumerate(
@@ -62,7 +63,9 @@ def table(faces):
 
 @pytest.fixture(scope="module")
 def strangers(faces):
-    return make_table(faces._replace(images=-faces.images), first=20, scales=(3.0, 3.0, 1.0, 3.0), identity=None)
+    return make_table(
+        faces._replace(images=-faces.images), first=20, scales=(3.0, 3.0, 1.0, 3.0), identities=(None,) * 4
+    )
 
 
 @pytest.fixture
@@ -101,6 +104,71 @@ def test_trials_of_any_weights_and_seed_share_one_warm_start_of_a_conditioning(c
     GanAnonymizer().run(config(conditioning="lowpass", images=4), replace(context, folder=tmp_path / "third"))
     assert context.launcher.trainings == 5
     assert len([path for path in context.cache.iterdir() if path.is_dir()]) == 2
+
+
+def test_codes_and_seeds_share_the_warm_start_and_nothing_else(context, tmp_path, faces):
+    kinds = [{}, {"training_seed": 2}, {"identity_code": "random", "weights": {"diversity": 1.0}}]
+    outcomes = []
+    for number, changes in enumerate(kinds):
+        trial = replace(context, folder=tmp_path / str(number))
+        outcomes.append(GanAnonymizer().run(config(images=4, **changes), trial))
+    assert context.launcher.trainings == 4
+    names = [list(outcome.trainings) for outcome in outcomes]
+    (warm,) = set(names[0]) & set(names[1]) & set(names[2])
+    assert warm.startswith("warm_start-") and len({name for both in names for name in both}) == 4
+    assert [outcome.trainings[own] for (_, own), outcome in zip(names, outcomes, strict=True)] == [4, 4, 4]
+    assert outcomes[0].trainings[warm] == 8
+    images = [outcome.anonymizer(faces) for outcome in outcomes]
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(images, 2))
+
+
+@pytest.mark.parametrize("identity", ["random", "target"])
+def test_each_image_has_a_code_of_its_own_and_keeps_it(faces, context, identity, tmp_path):
+    people = make_table(faces, identities=("ann", "bob", "bob", "cy"))
+    term = {"random": "diversity", "target": "target"}[identity]
+    settings = config(identity_code=identity, code_size=4, learning_rate=0.01, weights={term: 1.0})
+    outcome = GanAnonymizer().run(settings, replace(context, faces=people))
+    assert torch.equal(outcome.anonymizer(faces), GanAnonymizer().load(settings, context.folder)(faces))
+    dims = torch.linspace(0.9, 1, 6).view(-1, 1, 1, 1)
+    dimmed = FaceBatch(faces.images[:1] * dims, faces.landmarks[:1].repeat(6, 1, 1))
+    images = outcome.anonymizer(dimmed)
+    assert (images - images[:1]).abs().max() > 1e-3, "all landmarks are equal: the code alone tells images apart"
+    fixed = GanAnonymizer().run(settings.model_copy(update={"code_at_use": "fixed"}), replace(context, faces=people))
+    images = fixed.anonymizer(dimmed)
+    torch.testing.assert_close(images, images[:1].expand_as(images), rtol=0, atol=1e-5)
+
+
+def test_one_loss_conditional_training_serves_all_weights(faces, context, tmp_path):
+    def run(number, **changes):
+        weights = {"id": 1.0, "expr": 1.0, "rec": 10.0} | changes.pop("weights", {})
+        settings = config(weights=weights, loss_conditional={}, learning_rate=0.01, **changes)
+        trial = replace(context, folder=tmp_path / str(number))
+        return settings, trial, GanAnonymizer().run(settings, trial)
+
+    settings, trial, first = run(0)
+    again, other = run(1, report_every_images=2)[2], run(2, weights={"id": 10.0, "expr": 0.1})[2]
+    assert context.launcher.trainings == 2, "a warm start and a training for three trials"
+    assert torch.equal(first.anonymizer(faces), again.anonymizer(faces))
+    assert (first.anonymizer(faces) - other.anonymizer(faces)).abs().max() > 1e-3
+    assert first.trainings == other.trainings and sorted(first.trainings.values()) == [8, 8]
+    assert torch.equal(GanAnonymizer().load(settings, trial.folder)(faces), first.anonymizer(faces))
+    assert run(3, training_seed=1)[2].trainings != first.trainings
+    assert run(4, weights={"adv": 0.5})[2].trainings != first.trainings
+
+
+def test_a_shared_training_that_diverged_is_not_tried_again(context, tmp_path):
+    mad = config(loss_conditional={}, warm_start_images=0, learning_rate=1e30, images=40)
+    for name in ("a", "b"):
+        with pytest.raises(DivergedError, match="diverged after"):
+            GanAnonymizer().run(mad, replace(context, folder=tmp_path / name))
+    assert context.launcher.trainings == 1
+
+
+def test_a_teacher_without_features_is_refused_before_any_training(context):
+    with pytest.raises(ConfigError, match="no `features_and_logits`; set expression_loss to 'kl'"):
+        GanAnonymizer().run(config(expression_loss="kl+feature"), context)
+    assert context.launcher.trainings == 0
+    GanAnonymizer().run(config(expression_loss="feature", weights={"expr": 0.0}), context)
 
 
 def test_trials_at_the_same_time_make_one_warm_start(context, tmp_path):
@@ -171,6 +239,10 @@ def test_a_trial_trains_on_extra_faces_and_reports_them(context, strangers, tmp_
         ({"conditioning": "landmark"}, "did you mean 'landmarks'"),
         ({"batch_size": 0}, "batch_size"),
         ({"proxy_transform": True}, "did you mean 'proxy_transforms'"),
+        ({"weights": {"diversity": 1}}, "weights.diversity is 1, which needs identity_code 'random', found 'none'"),
+        ({"weights": {"target": 1}, "identity_code": "random"}, "needs identity_code 'target', found 'random'"),
+        ({"loss_conditional": {"id": [1, 1]}}, r"loss_conditional.id.*\[1, 1\] is no range"),
+        ({"loss_conditional": {}, "weights": {"rec": 1}}, r"weights.rec is 1, outside the range \[3, 60\]"),
     ],
 )
 def test_wrong_settings_are_named_before_anything_runs(params, message):
@@ -178,7 +250,8 @@ def test_wrong_settings_are_named_before_anything_runs(params, message):
         GanConfig.parse(params, where="trial")
 
 
-def test_label_marks_a_plain_proxy():
+def test_label_marks_what_is_out_of_the_ordinary():
     label = GanAnonymizer().label
     assert label(config(weights={"id": 6, "expr": 0.5})) == "landmarks λ_id=6 λ_expr=0.5"
     assert label(config(conditioning="pixels", proxy_transforms=False)) == "pixels λ_id=1 λ_expr=1 plain"
+    assert label(config(loss_conditional={}, identity_code="random")) == "film landmarks λ_id=1 λ_expr=1 random"

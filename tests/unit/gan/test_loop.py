@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -14,6 +15,8 @@ from safetensors.torch import load_file
 from stand_ins import small_roles
 
 from trainables.conditioning import build_conditioning
+from trainables.gan import loop
+from trainables.gan.codes import CodeSettings
 from trainables.gan.data import TrainingFaces
 from trainables.gan.loop import TrainingPlan, is_finished, load_generator, save_generator, train
 from trainables.gan.objective import LossWeights
@@ -29,17 +32,22 @@ NETS = ("generator", "ema", "discriminator")
 @pytest.fixture(scope="module")
 def faces():
     batch = astronaut_faces(5)
-    return TrainingFaces(tensor_to_images(batch.images), batch.landmarks.numpy(), key="astronaut")
+    people = np.array([0, 1, 1, 2, 2])
+    return TrainingFaces(tensor_to_images(batch.images), batch.landmarks.numpy(), key="astronaut", people=people)
+
+
+FILM = CodeSettings("random", 4, {"id": (0.1, 10.0), "expr": (0.1, 10.0), "rec": (3.0, 60.0)})
 
 
 def plan(images=24, **changes):
     weights = changes.pop("weights", LossWeights(adv=1, rec=10, id=1, expr=1))
+    codes = changes.pop("codes", CodeSettings())
     return TrainingPlan(
         nets=NetSettings(
             channels=1, generator_width=8, discriminator_width=8, generator_rate=1e-3, discriminator_rate=1e-3,
-            ema_half_life_images=50, seed=0,
+            ema_half_life_images=50, seed=0, code_size=codes.total,
         ),
-        step=StepSettings(weights=weights, r1_gamma=0.1, r1_every_steps=2),
+        step=StepSettings(weights=weights, r1_gamma=0.1, r1_every_steps=2, codes=codes),
         images=images,
         batch_size=4,
         report_every_images=8,
@@ -97,12 +105,16 @@ def test_a_finished_training_is_not_run_again(faces, tmp_path):
     assert (tmp_path / "training" / "ema.safetensors").stat().st_mtime_ns == before
 
 
-def test_starts_from_the_nets_it_is_given(faces, tmp_path):
+@pytest.mark.parametrize("codes", [CodeSettings(), FILM])
+def test_starts_from_the_nets_it_is_given(faces, tmp_path, codes):
     LocalLauncher()(job(plan(8), faces, tmp_path / "warm"))
-    still = replace(plan(4), nets=replace(plan().nets, generator_rate=0.0, discriminator_rate=0.0, seed=7))
+    still = plan(4, codes=codes)
+    still = replace(still, nets=replace(still.nets, generator_rate=0.0, discriminator_rate=0.0, seed=7))
     LocalLauncher()(job(still, faces, tmp_path / "next", start=tmp_path / "warm" / "training"))
     a, b = trained(tmp_path / "warm"), trained(tmp_path / "next")
     assert all(torch.equal(a[net][key], b[net][key]) for net in ("generator", "discriminator") for key in a[net])
+    # What reads a code is as it was built, and does nothing yet.
+    assert all(not b["generator"][key].any() for key in b["generator"] if key.startswith("film.layers.2"))
 
 
 def test_judges_are_not_loaded_when_no_loss_needs_them(faces, tmp_path):
@@ -113,16 +125,44 @@ def test_judges_are_not_loaded_when_no_loss_needs_them(faces, tmp_path):
     assert is_finished(tmp_path / "training")
 
 
-@pytest.mark.parametrize("term", ["adv", "rec", "id", "expr"])
-def test_each_term_alone_trains_the_generator(faces, tmp_path, term):
+@pytest.mark.parametrize("term", ["adv", "rec", "id", "expr", "diversity", "target", "perceptual"])
+def test_each_term_alone_trains_the_generator(faces, tmp_path, term, monkeypatch):
+    monkeypatch.setattr(loop, "load_perceptual_distance", lambda device: lambda a, b: (a - b).abs().mean((1, 2, 3)))
     alone = LossWeights(**(dict.fromkeys(("adv", "rec", "id", "expr"), 0.0) | {term: 1.0}))
+    codes = {"diversity": CodeSettings("random", 4), "target": CodeSettings("target", 3)}.get(term, CodeSettings())
     seen = []
-    LocalLauncher(lambda metrics, images: seen.append(metrics))(job(plan(8, weights=alone), faces, tmp_path))
+    task = job(plan(8, weights=alone, codes=codes), faces, tmp_path)
+    LocalLauncher(lambda metrics, images: seen.append(metrics))(task)
     logged = {name for name in seen[0] if name.startswith("loss/")}
     assert logged == ({"loss/d_adv", "loss/g_adv", "loss/r1"} if term == "adv" else {f"loss/{term}"})
     torch.manual_seed(0)
     untrained = UNet(1, 8).state_dict()
-    assert any((value - untrained[key]).abs().max() > 1e-4 for key, value in trained(tmp_path)["generator"].items())
+    after = trained(tmp_path)["generator"]
+    assert any((after[key] - value).abs().max() > 1e-4 for key, value in untrained.items())
+    if codes.total:
+        assert after["film.layers.2.weight"].abs().max() > 1e-4, "or the code plays no part"
+
+
+def test_sampled_weights_take_the_place_of_fixed_ones(faces, tmp_path):
+    # Ranges that are points within rounding: the training is the one with these weights.
+    fixed = LossWeights(adv=1, rec=10, id=2, expr=3)
+    points = CodeSettings(
+        ranges={term: (w, w * (1 + 1e-6)) for term, w in {"id": 2.0, "expr": 3.0, "rec": 10.0}.items()}
+    )
+    plain = plan(4, weights=fixed, codes=CodeSettings(ranges=points.ranges))
+    LocalLauncher()(job(plain, faces, tmp_path / "sampled"))
+    for name, weights in (("fixed", fixed), ("other", replace(fixed, id=2.5))):
+        still = replace(plain, step=replace(plain.step, weights=weights, codes=Told(ranges=points.ranges)))
+        LocalLauncher()(job(still, faces, tmp_path / name))
+    assert differences(tmp_path / "sampled", tmp_path / "fixed").mean() < 1e-6
+    assert differences(tmp_path / "sampled", tmp_path / "other").mean() > 1e-6, "or the comparison proves nothing"
+
+
+class Told(CodeSettings):
+    """Tells the generator the λ that were drawn, and leaves the loss alone."""
+
+    def weights(self, preferences):
+        return {}
 
 
 def test_divergence_says_when_and_which_term(faces, tmp_path):
@@ -159,9 +199,13 @@ def run_workers(world_size, task, should_stop_on=None):
 
 
 @pytest.mark.slow
-def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{}, {"codes": FILM, "weights": LossWeights(diversity=1.0)}], ids=["plain", "diverse loss-conditional"]
+)
+def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path, changes):
     # Adam moves a weight whose gradient is all rounding by its whole learning rate: a small one keeps them in bounds.
-    slow = replace(plan(24), nets=replace(plan().nets, generator_rate=5e-5, discriminator_rate=5e-5))
+    slow = plan(24, **changes)
+    slow = replace(slow, nets=replace(slow.nets, generator_rate=5e-5, discriminator_rate=5e-5))
     LocalLauncher()(job(slow, faces, tmp_path / "one"))
     LocalLauncher()(job(replace(slow, seed=1), faces, tmp_path / "other"))
     assert run_workers(2, job(slow, faces, tmp_path / "two")) == [0, 0]
@@ -190,5 +234,9 @@ def test_generator_round_trip(tmp_path):
     condition = torch.randn(1, 4, 112, 112)
     assert torch.equal(again(condition), net(condition))
     assert found == description
+    coded, code = UNet(4, 8, 3).eval(), torch.randn(1, 3)
+    torch.nn.init.normal_(coded.film.layers[-1].weight)
+    save_generator(tmp_path / "generator", coded, description | {"code_size": 3})
+    assert torch.equal(load_generator(tmp_path / "generator")[0](condition, code), coded(condition, code))
     with pytest.raises(DataError, match="holds no generator"):
         load_generator(tmp_path / "absent")

@@ -15,6 +15,36 @@ def test_unet_shape_and_range(channels):
     assert images.abs().max() <= 1
 
 
+def test_a_code_changes_nothing_before_training_and_the_image_after():
+    torch.manual_seed(0)
+    plain = UNet(2, 8)
+    torch.manual_seed(0)
+    coded = UNet(2, 8, code_size=3)
+    names, values = set(plain.state_dict()), coded.state_dict()
+    assert {name for name in values if not name.startswith("film.")} == names
+    assert all(torch.equal(values[name], value) for name, value in plain.state_dict().items())
+    condition, codes = torch.randn(2, 2, 112, 112), torch.randn(2, 3)
+    assert torch.equal(coded(condition, codes), plain(condition))
+    torch.nn.init.normal_(coded.film.layers[-1].weight, std=0.1)
+    images = coded(condition, codes)
+    assert (images - plain(condition)).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+    torch.testing.assert_close(coded(condition[1:], codes[1:]), images[1:], rtol=0, atol=1e-5)
+
+
+def test_scale_and_shift_are_those_of_film():
+    net = UNet(1, 8, code_size=2)
+    torch.nn.init.normal_(net.film.layers[-1].weight)
+    code = torch.randn(3, 2)
+    middle, *decoder = net.film(code)
+    assert [part.shape[1] for part in decoder] == [2 * up.norm.num_channels for up in net.up]
+    normalised = []
+    net.middle.norm.register_forward_hook(lambda module, inputs, output: normalised.append(output))
+    features = torch.randn(3, 64, 7, 7)
+    found = net.middle(features, middle) - features
+    scale, shift = middle[:, :64, None, None], middle[:, 64:, None, None]
+    torch.testing.assert_close(found, torch.relu(normalised[0] * (1 + scale) + shift))
+
+
 def test_patchgan_judges_14_by_14_patches_of_38_pixels():
     net = PatchGAN(1, 8)
     images = torch.zeros(1, 3, 112, 112, requires_grad=True)

@@ -71,6 +71,17 @@ def test_reconstruction_sees_structure_and_not_texture():
     assert both[1]["loss/rec"].item() == pytest.approx(0.125)
 
 
+def test_reconstruction_may_be_asked_for_in_a_part_of_the_image_alone():
+    flat = torch.zeros(2, 3, 112, 112)
+    images = flat.clone()
+    images[:, :, :, :28], images[:, :, :, 28:] = 0.25, 0.75
+    where = torch.zeros(2, 1, 112, 112)
+    where[0, :, :, :28] = 1
+    assert reconstruction_loss(images, flat, 28, where)[0].tolist() == pytest.approx([0.25, 0])
+    everywhere = torch.ones_like(where)
+    assert torch.equal(reconstruction_loss(images, flat, 28, everywhere)[0], reconstruction_loss(images, flat, 28)[0])
+
+
 def test_perceptual_loss_compares_what_is_left_of_coarse_cells():
     def distance(images, originals):
         return (images - originals).abs().mean(dim=(1, 2, 3))
