@@ -198,6 +198,7 @@ def frontier(
     root: RootOption = DEFAULT_ROOT,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     against: Annotated[int | None, typer.Option(help="Compare all trials with this one, person by person.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Show faces on the page.")] = True,
 ) -> None:
     """Print the frontier with intervals and write its interactive page."""
     from veil.reporting import print_comparison, print_frontier, study_kind, write_frontier_page
@@ -212,7 +213,7 @@ def frontier(
     print_frontier(config, folder, console)
     if against is not None:
         print_comparison(config, folder, against, console)
-    console.print(f"frontier page   {write_frontier_page(config, folder)}", highlight=False)
+    console.print(f"frontier page   {write_frontier_page(config, folder, pictures)}", highlight=False)
     if open_page:
         typer.launch(folder.page_path.resolve().as_uri())
 

@@ -1,9 +1,10 @@
-"""Finished trials as points: of a frontier, of a curve against strength, or of a comparison of detectors."""
+"""Finished trials as points: of a frontier, of a curve, of a comparison of detectors, or of paired comparisons."""
 
 from collections.abc import Mapping
 
 from veil.config import flatten
 from veil.errors import ProtocolError
+from veil.frontier.comparison import SampledTrial
 from veil.frontier.points import FrontierPoint, Interval
 from veil.frontier.robustness import SEPARATOR, RobustnessPoint
 from veil.frontier.sensitivity import SensitivityPoint
@@ -42,6 +43,16 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
         objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},
         extras=_extras(record.score) if record.score is not None else {},
         strongest=record.score.strongest if record.score is not None else None,
+    )
+
+
+def sampled_trial(record: TrialRecord, spreads: Mapping[str, Spread]) -> SampledTrial:
+    """A valid trial with its objectives in other samples of the people, for paired comparisons."""
+    return SampledTrial(
+        number=record.number,
+        label=record.label,
+        values={name: estimate.value for name, estimate in record.objectives.items()},
+        left_out={name: spread.left_out for name, spread in spreads.items()},
     )
 
 
@@ -104,6 +115,8 @@ def _extras(score: TrialScore) -> dict[str, float]:
         name = rung.name.split("/")[0]
         worst = min if name == "control" else max
         extras[name] = worst(extras.get(name, rung.tar.value), rung.tar.value)
+    if score.leak_floor_mean is not None and score.leak_floor_95 is not None:
+        extras["floor_mean"], extras["floor_95"] = score.leak_floor_mean, score.leak_floor_95
     if score.proxy:
         extras["proxy_cosine"] = max(reading.cosine for reading in score.proxy.values())
         extras["proxy_naive"] = max(reading.naive_tar for reading in score.proxy.values())

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from veil.config import StudyConfig
 from veil.errors import ConfigError
-from veil.frontier.comparison import SampledTrial, compare_with, comparison_table
+from veil.frontier.comparison import compare_with, comparison_table
+from veil.frontier.dominance import frontier
 from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
 from veil.frontier.page import write_page
 from veil.frontier.points import FrontierPoint
@@ -19,9 +20,10 @@ from veil.frontier.robustness_page import write_robustness_page
 from veil.frontier.sensitivity import SensitivityPoint, compare_detectors, sensitivity_table
 from veil.frontier.sensitivity_page import write_sensitivity_page
 from veil.frontier.table import frontier_table
+from veil.frontier.ties import frontier_ties
 from veil.metrics.intervals import percentile_interval
 from veil.objectives import Objective, get_objective
-from veil.points import frontier_point, robustness_point, sensitivity_point
+from veil.points import frontier_point, robustness_point, sampled_trial, sensitivity_point
 from veil.study import StudyFolder, StudyKind, TrialRecord
 
 
@@ -40,10 +42,32 @@ def study_hypervolume(config: StudyConfig, folder: StudyFolder) -> float:
     return frontier_hypervolume(study_points(folder), study_objectives(config))
 
 
-def write_frontier_page(config: StudyConfig, folder: StudyFolder) -> Path:
-    """Write the study's frontier page and return its path."""
+def study_ties(config: StudyConfig, folder: StudyFolder) -> frozenset[int] | None:
+    """Trials that only noise keeps off the frontier; None where a valid trial has no people, as on synthetic problems.
+
+    Raises:
+        ProtocolError: two trials were scored on different people.
+    """
+    records = _valid(folder, "anonymizers")
+    if not records or any(record.synthetic or not folder.has_spreads(record.number) for record in records):
+        return None
+    objectives = study_objectives(config)
+    best = {point.trial for point in frontier([frontier_point(record) for record in records], objectives)}
+    trials = [sampled_trial(record, folder.spreads(record.number)) for record in records]
+    return frontier_ties(trials, best, objectives)
+
+
+def write_frontier_page(config: StudyConfig, folder: StudyFolder, pictures: bool = True) -> Path:
+    """Write the study's frontier page, with a few faces of each trial where asked for, and return its path."""
+    points = study_points(folder)
+    thumbnails = {point.trial: folder.thumbnail(point.trial) for point in points} if pictures else {}
     return write_page(
-        folder.page_path, study_points(folder), config.study, study_objectives(config), far=config.suite.far
+        folder.page_path,
+        points,
+        config.study,
+        study_objectives(config),
+        study_ties(config, folder),
+        {trial: thumbnail for trial, thumbnail in thumbnails.items() if thumbnail is not None},
     )
 
 
@@ -184,14 +208,9 @@ def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, c
         ConfigError: the trial is not a valid one of this study.
     """
     trials = {
-        record.number: SampledTrial(
-            number=record.number,
-            label=record.label,
-            values={name: estimate.value for name, estimate in record.objectives.items()},
-            left_out={name: spread.left_out for name, spread in folder.spreads(record.number).items()},
-        )
-        for record in folder.records()
-        if record.state == "valid" and not record.synthetic and record.compares == "anonymizers"
+        record.number: sampled_trial(record, folder.spreads(record.number))
+        for record in _valid(folder, "anonymizers")
+        if not record.synthetic
     }
     if reference not in trials:
         raise ConfigError(
@@ -209,7 +228,8 @@ def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -
     points = study_points(folder)
     objectives = study_objectives(config)
     console.print()
-    console.print(frontier_table(points, objectives, title=f"study {config.study}: {len(points)} trials"))
+    title = f"study {config.study}: {len(points)} trials"
+    console.print(frontier_table(points, objectives, title, study_ties(config, folder)))
     reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
     volume = frontier_hypervolume(points, objectives)
     interval = _hypervolume_interval(folder, points, objectives)

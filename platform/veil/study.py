@@ -24,6 +24,7 @@ StudyKind = Literal["anonymizers", "attackers", "detectors"]
 """What a study compares. Trials of the first kind are points of a frontier, trials of the others never are."""
 
 SPREADS = "spreads.npz"
+THUMBNAIL = "thumbnail.webp"
 
 
 class Manifest(Settings):
@@ -64,8 +65,8 @@ class TrialRecord(Settings):
         detector: detector that found and aligned the faces of this trial; None for trials on the study's own crops.
         training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
         trainings: images seen by each training that the anonymizer rests on; see `TrialOutcome`.
-        score: the whole score card, where the protocol judged the trial.
         notes: sentences that a reader of the score must know.
+        score: the whole score card, where the protocol judged the trial.
         reason: why the trial is not valid.
         seconds: wall time by part.
         peak_memory_bytes: largest resident size of the trial's process so far.
@@ -85,8 +86,8 @@ class TrialRecord(Settings):
     detector: str | None = None
     training_faces: dict[str, int] = {}
     trainings: dict[str, int] = {}
-    score: TrialScore | None = None
     notes: tuple[str, ...] = ()
+    score: TrialScore | None = None
     reason: str | None = None
     seconds: dict[str, float] = {}
     peak_memory_bytes: int = Field(0, ge=0)
@@ -271,6 +272,11 @@ class StudyFolder:
             raise VeilError(
                 f"cannot read {path}: {error}; the trial was scored by an older Veil or is damaged"
             ) from None
+
+    def thumbnail(self, number: int) -> bytes | None:
+        """A few faces of a trial as WebP; None where nothing was anonymized."""
+        path = self.trial(number) / THUMBNAIL
+        return path.read_bytes() if path.is_file() else None
 
     @contextmanager
     def trial_lock(self, number: int) -> Iterator[None]:

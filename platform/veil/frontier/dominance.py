@@ -1,13 +1,17 @@
-"""Which points no other point beats, by value and beyond measurement noise."""
+"""Which points no other point beats, and the order in which tables and figures show all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 import moocore
 import numpy as np
 
 from veil.errors import ProtocolError
-from veil.frontier.points import FrontierPoint, loss_bounds, loss_matrix
+from veil.frontier.points import FrontierPoint, loss_matrix
 from veil.objectives import Objective
+
+Standing = Literal["frontier", "tie", "beaten"]
+"""A tie is off the frontier by no more than noise; see `veil.frontier.ties`."""
 
 
 def non_dominated(losses: np.ndarray) -> np.ndarray:
@@ -60,60 +64,20 @@ def frontier(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -
     return [valid[row] for row in order]
 
 
-def dominates_beyond_noise(better: FrontierPoint, other: FrontierPoint, objectives: Sequence[Objective]) -> bool:
-    """Whether one point dominates another by more than their intervals can explain.
+def ranked(
+    points: Sequence[FrontierPoint], objectives: Sequence[Objective], ties: Collection[int] | None = None
+) -> list[tuple[FrontierPoint, Standing]]:
+    """Valid points with their standing: frontier, then ties, then the beaten, each group by its first objective.
 
-    It must be nowhere worse by value, and in at least one objective its whole 95 % interval must lie on the better
-    side of the other's. This is conservative: trials are judged on the same people, so the interval of their paired
-    difference is narrower than the two intervals taken apart.
+    Args:
+        points: all trials.
+        objectives: axes.
+        ties: numbers of the trials that tie with the frontier; None where that is not known.
     """
-    separated = False
-    for objective in objectives:
-        value = objective.as_loss(better.interval(objective.name).value)
-        if value > objective.as_loss(other.interval(objective.name).value):
-            return False
-        separated |= loss_bounds(better, objective)[1] < loss_bounds(other, objective)[0]
-    return separated
-
-
-def frontier_beyond_noise(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[FrontierPoint]:
-    """The valid points that none dominates beyond noise, in the given order; contains `frontier`."""
-    valid = [point for point in points if point.valid]
-    return [point for point in valid if not any(dominates_beyond_noise(other, point, objectives) for other in valid)]
-
-
-def statistical_ties(
-    points: Sequence[FrontierPoint], objectives: Sequence[Objective]
-) -> list[tuple[FrontierPoint, ...]]:
-    """Group valid points that the measurement cannot tell apart.
-
-    Two points tie if their 95 % intervals overlap in every objective. That relation is not transitive, so a group is
-    built around a leader: points are visited from the best first objective on, each becomes the leader of a new group
-    unless it ties with an earlier leader, whose group it then joins. Every member therefore ties with its leader, and
-    long chains of neighbours never collapse into one group.
-
-    Returns:
-        groups with the leader first; points without a tie form groups of one.
-    """
-    valid = [point for point in points if point.valid]
-    losses = loss_matrix(valid, objectives)
-    check_no_nan(losses)
-    order = sorted(range(len(valid)), key=lambda row: (*losses[row], valid[row].trial))
-    groups: list[list[FrontierPoint]] = []
-    for row in order:
-        for group in groups:
-            if _overlap(group[0], valid[row], objectives):
-                group.append(valid[row])
-                break
-        else:
-            groups.append([valid[row]])
-    return [tuple(group) for group in groups]
-
-
-def _overlap(first: FrontierPoint, second: FrontierPoint, objectives: Sequence[Objective]) -> bool:
-    for objective in objectives:
-        best_first, worst_first = loss_bounds(first, objective)
-        best_second, worst_second = loss_bounds(second, objective)
-        if worst_first < best_second or worst_second < best_first:
-            return False
-    return True
+    best = frontier(points, objectives)
+    on_frontier = {point.trial for point in best}
+    others = [point for point in points if point.valid and point.trial not in on_frontier]
+    others.sort(key=lambda point: (objectives[0].as_loss(point.interval(objectives[0].name).value), point.trial))
+    rows: list[tuple[FrontierPoint, Standing]] = [(point, "frontier") for point in best]
+    rows += [(point, "tie") for point in others if point.trial in (ties or ())]
+    return rows + [(point, "beaten") for point in others if point.trial not in (ties or ())]

@@ -1,51 +1,126 @@
 """Plotly figures of a study: the trade-off with its frontier, and the hypervolume over trials."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from html import escape
+from itertools import cycle
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from veil.frontier.dominance import frontier
+from veil.frontier.dominance import Standing, ranked
 from veil.frontier.points import FrontierPoint
-from veil.frontier.table import ARROWS, EXTRA_HEADINGS
+from veil.frontier.table import ARROWS
 from veil.objectives import Objective
 
-# Okabe and Ito's palette stays apart under every common colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "cross", "hexagon", "triangle-down")
+COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#94a4a2", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+"""Ten colours that stay apart under every common colour blindness, on white and on dark: Petroff, "Accessible Color
+Sequences for Data Visualization" (arXiv 2107.02270, 2021)."""
+
+SYMBOLS = {
+    "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "star": "★", "cross": "✚", "hexagon": "⬢",
+    "triangle-down": "▼", "x": "✖", "pentagon": "⬟", "triangle-left": "◀", "triangle-right": "▶", "hourglass": "⧗",
+    "bowtie": "⧓",
+}  # fmt: skip
+"""Plotly's names, and the characters that look like them."""
+
+PROPOSED = "gan"
+"""The family that comes first."""
+
 INK, MUTED, GRID = "#1c2733", "#64748b", "#e8edf2"
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 LABEL_CHARACTER_PIXELS, LABEL_LINE_PIXELS, LABEL_OFFSET_PIXELS = 6.3, 15, 16
+HIGHLIGHT = {"symbol": "circle-open", "size": 22, "color": MUTED, "line": {"color": MUTED, "width": 2}}
 MOST_LABELS = 14
 """Frontiers with more points are labelled by hovering only."""
 
 
-def tradeoff_figure(points: Sequence[FrontierPoint], objectives: Sequence[Objective], far: float | None) -> go.Figure:
+class Mark(NamedTuple):
+    """How trials of one standing are drawn.
+
+    Attributes:
+        size: in pixels.
+        open: whether only the outline is drawn.
+        outline: width in pixels; white, but for an open mark.
+        opacity: of the mark.
+        bars: opacity of the 95 % intervals.
+        crowded_bars: the same where there are many trials; hovering over one then shows its interval.
+    """
+
+    size: float
+    open: bool
+    outline: float
+    opacity: float
+    bars: float
+    crowded_bars: float
+
+
+MARKS: dict[Standing, Mark] = {
+    "beaten": Mark(size=9, open=False, outline=0, opacity=0.55, bars=0.35, crowded_bars=0.0),
+    "tie": Mark(size=11, open=True, outline=2.2, opacity=1.0, bars=0.35, crowded_bars=0.15),
+    "frontier": Mark(size=14, open=False, outline=1, opacity=1.0, bars=0.7, crowded_bars=0.7),
+}
+CROWD = 20
+"""Valid trials above which the intervals of all would hide the marks."""
+
+
+def family_colours(points: Sequence[FrontierPoint]) -> dict[str, str]:
+    """Colour of each family with a valid trial: the proposed one first, the others in alphabetical order."""
+    families = {point.family for point in points if point.valid}
+    order = sorted(families, key=lambda name: (name != PROPOSED, name.casefold()))
+    return dict(zip(order, cycle(COLOURS)))
+
+
+def conditioning_symbols(points: Sequence[FrontierPoint]) -> dict[str, str]:
+    """Plotly symbol of each conditioning of a valid trial; the circle is of those without (the empty name)."""
+    names = {point.conditioning or "" for point in points if point.valid}
+    first, *others = SYMBOLS
+    return {"": first} | dict(zip(sorted(names - {""}), cycle(others)))
+
+
+def tradeoff_figure(
+    points: Sequence[FrontierPoint], objectives: Sequence[Objective], ties: Collection[int] | None = None
+) -> go.Figure:
     """Scatter of the first two objectives with 95 % intervals, and the frontier of all of them.
 
     With one objective the trial number is the horizontal axis. The stepped line, which bounds the dominated region,
-    is drawn for exactly two objectives.
+    is drawn for exactly two objectives. Marks have the trial as `id`, their traces the family and the conditioning as
+    `meta`, labels the trial as `name`; the last trace is empty, for the mark that a page points out.
     """
     figure = go.Figure()
-    best = frontier(points, objectives)
-    on_frontier = {point.trial for point in best}
-    valid = [point for point in points if point.valid]
+    rows = ranked(points, objectives, ties)
+    best = [point for point, standing in rows if standing == "frontier"]
     if len(objectives) == 2 and best:
         figure.add_traces(_staircase(best, objectives))
-    families = sorted({point.family for point in valid})
-    groups = sorted({(point.family, point.conditioning or "") for point in valid})
-    conditionings = [conditioning for _, conditioning in groups]
-    symbols = {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted(set(conditionings)))}
-    for family, conditioning in groups:
-        members = [p for p in valid if p.family == family and (p.conditioning or "") == conditioning]
-        colour = COLOURS[families.index(family) % len(COLOURS)]
-        name = f"{family} · {conditioning}" if conditioning else family
-        figure.add_trace(_marks(members, objectives, on_frontier, colour, symbols[conditioning], name))
-    if len(best) <= MOST_LABELS and len(objectives) > 1:
-        _label(figure, best, objectives)
+    colours, symbols = family_colours(points), conditioning_symbols(points)
+    groups: dict[tuple[Standing, str, str], list[FrontierPoint]] = {}
+    for point, standing in reversed(rows):
+        groups.setdefault((standing, point.family, point.conditioning or ""), []).append(point)
+    for (standing, family, conditioning), members in groups.items():
+        mark, colour = MARKS[standing], colours[family]
+        opacity = mark.crowded_bars if len(rows) > CROWD else mark.bars
+        figure.add_trace(
+            _marks(members, objectives, opacity, colour).update(
+                marker={
+                    "color": colour,
+                    "symbol": symbols[conditioning] + ("-open" if mark.open else ""),
+                    "size": mark.size,
+                    "opacity": mark.opacity,
+                    "line": {"color": colour if mark.open else "white", "width": mark.outline},
+                },
+                name=f"{family} · {conditioning}" if conditioning else family,
+                meta={"family": family, "conditioning": conditioning, "standing": standing},
+            )
+        )
+    figure.add_trace(_marks([], objectives, 1.0, MUTED).update(marker=HIGHLIGHT, hoverinfo="skip"))
+    ranges = _ranges(rows, objectives)
+    _layout(figure, objectives, ranges)
     if objectives[0].name == "leak" and len(objectives) > 1:
-        _reference_lines(figure, valid, far)
-    _layout(figure, objectives)
+        _reference_lines(figure, [point for point, _ in rows])
+    if len(best) <= MOST_LABELS and len(objectives) > 1:
+        _label(figure, best, objectives, ranges)
     return figure
 
 
@@ -65,7 +140,7 @@ def history_figure(points: Sequence[FrontierPoint], history: Sequence[float]) ->
             line={"shape": "hv", "color": COLOURS[0], "width": 2},
             marker={"size": 5},
             fill="tozeroy",
-            fillcolor="rgba(0,114,178,0.10)",
+            fillcolor="rgba(63,144,218,0.12)",
             hovertemplate="after trial %{x}: %{y:.4f}<extra></extra>",
         )
     )
@@ -96,7 +171,7 @@ def _staircase(best: Sequence[FrontierPoint], objectives: Sequence[Objective]) -
         y=[y for _, y in (*outline, reference)],
         mode="none",
         fill="toself",
-        fillcolor="rgba(28,39,51,0.04)",
+        fillcolor="rgba(100,116,139,0.07)",
         hoverinfo="skip",
         showlegend=False,
     )
@@ -107,44 +182,33 @@ def _staircase(best: Sequence[FrontierPoint], objectives: Sequence[Objective]) -
         line={"color": INK, "width": 1.6},
         name="frontier",
         hoverinfo="skip",
-        legendrank=1,
+        showlegend=False,
     )
     return [region, line]
 
 
 def _marks(
-    members: Sequence[FrontierPoint],
-    objectives: Sequence[Objective],
-    on_frontier: set[int],
-    colour: str,
-    symbol: str,
-    name: str,
+    members: Sequence[FrontierPoint], objectives: Sequence[Objective], bar_opacity: float, colour: str
 ) -> go.Scatter:
-    marked = [point.trial in on_frontier for point in members]
     positions = [_axes(point, objectives) for point in members]
-    bars = dict(zip(("error_x", "error_y"), _error_bars(members, objectives, colour), strict=True))
+    bars = dict(zip(("error_x", "error_y"), _error_bars(members, objectives, bar_opacity, colour), strict=True))
     return go.Scatter(
         x=[x for x, _ in positions],
         y=[y for _, y in positions],
+        ids=[str(point.trial) for point in members],
         mode="markers",
-        name=name,
-        marker={
-            "color": colour,
-            "symbol": symbol,
-            "size": [14 if mark else 9 for mark in marked],
-            "opacity": [1.0 if mark else 0.45 for mark in marked],
-            "line": {"color": "white", "width": 1.2},
-        },
-        customdata=[_hover(point, objectives, mark) for point, mark in zip(members, marked, strict=True)],
-        hovertemplate="%{customdata}<extra></extra>",
+        hoverinfo="none",
         cliponaxis=False,
+        showlegend=False,
         **bars,
     )
 
 
-def _error_bars(members: Sequence[FrontierPoint], objectives: Sequence[Objective], colour: str) -> list[dict]:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    style = {"type": "data", "symmetric": False, "thickness": 1, "width": 0, "color": f"rgba({red},{green},{blue},0.4)"}
+def _error_bars(
+    members: Sequence[FrontierPoint], objectives: Sequence[Objective], opacity: float, colour: str
+) -> list[dict]:
+    rgb = ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
+    style = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 0, "color": f"rgba({rgb},{opacity})"}
     bars = []
     for objective in objectives[:2]:
         intervals = [point.interval(objective.name) for point in members]
@@ -159,32 +223,22 @@ def _error_bars(members: Sequence[FrontierPoint], objectives: Sequence[Objective
     return [{"visible": False}, *bars] if len(bars) == 1 else bars
 
 
-def _hover(point: FrontierPoint, objectives: Sequence[Objective], on_frontier: bool) -> str:
-    lines = [f"<b>{escape(point.label)}</b>  trial {point.trial}{'  ★ frontier' if on_frontier else ''}"]
-    lines.append(escape(point.family + (f" · {point.conditioning}" if point.conditioning else "")))
-    if point.synthetic:
-        lines.append("synthetic problem, no faces")
-    for objective in objectives:
-        interval = point.interval(objective.name)
-        lines.append(f"{objective.name} {ARROWS[objective.direction]}  <b>{interval}</b>")
-    if point.strongest:
-        lines.append(f"strongest attack: {escape(point.strongest)}")
-    for name, value in point.extras.items():
-        lines.append(f"{escape(EXTRA_HEADINGS.get(name, name)).replace(chr(10), ' ')}: {value:.3f}")
-    return "<br>".join(lines)
-
-
-def _label(figure: go.Figure, best: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> None:
+def _label(
+    figure: go.Figure,
+    best: Sequence[FrontierPoint],
+    objectives: Sequence[Objective],
+    ranges: Sequence[tuple[float, float]],
+) -> None:
     # Beyond a frontier point, on its better side, nothing can lie but other labels: they go there, each pushed away
     # from the ones before it. Pixels are estimated for the usual size of the plot, whose real size nobody knows here.
-    width, height = 1100 / _span(objectives[0]), 480 / _span(objectives[1])
+    width, height = (pixels / (high - low) for pixels, (low, high) in zip((1100, 480), ranges, strict=True))
     left = -1 if objectives[0].direction == "minimize" else 1
     up = 1 if objectives[1].direction == "maximize" else -1
     placed: list[tuple[float, float, float]] = []
     for point in sorted(best, key=lambda point: _axes(point, objectives)[1] * up):
         x, y = _axes(point, objectives)
         length = LABEL_CHARACTER_PIXELS * len(point.label)
-        fits = (x - objectives[0].bounds[0]) * width > length
+        fits = (x - ranges[0][0]) * width > length
         anchor = x * width + (LABEL_OFFSET_PIXELS if not fits else -LABEL_OFFSET_PIXELS) * -left
         near, far = (anchor - length, anchor) if fits == (left < 0) else (anchor, anchor + length)
         level = y * height * up + LABEL_OFFSET_PIXELS
@@ -196,6 +250,7 @@ def _label(figure: go.Figure, best: Sequence[FrontierPoint], objectives: Sequenc
             x=x,
             y=y,
             text=escape(point.label),
+            name=str(point.trial),
             ax=LABEL_OFFSET_PIXELS * (left if fits else -left),
             ay=-(level - y * height * up) * up,
             xanchor="right" if fits == (left < 0) else "left",
@@ -208,50 +263,53 @@ def _label(figure: go.Figure, best: Sequence[FrontierPoint], objectives: Sequenc
         )
 
 
-def _span(objective: Objective) -> float:
-    return objective.bounds[1] - objective.bounds[0]
+def _ranges(
+    rows: Sequence[tuple[FrontierPoint, Standing]], objectives: Sequence[Objective]
+) -> list[tuple[float, float]]:
+    """Ends of the axes of the first two objectives: their bounds.
+
+    The axis of a second objective that is maximised starts just below the lowest interval, so that good trials do not
+    crowd at the upper edge.
+    """
+    ranges = [objective.bounds for objective in objectives[:2]]
+    if len(ranges) == 2 and objectives[1].direction == "maximize" and rows:
+        lowest = min(point.interval(objectives[1].name).low for point, _ in rows)
+        ranges[1] = max(ranges[1][0], math.floor(10 * lowest) / 10), ranges[1][1]
+    return ranges
 
 
-def _reference_lines(figure: go.Figure, valid: Sequence[FrontierPoint], far: float | None) -> None:
-    style = {"font": {"size": 11, "color": MUTED}, "showarrow": False, "textangle": -90, "yref": "paper"}
-    if far is not None:
-        figure.add_vline(x=far, line={"color": MUTED, "dash": "dot", "width": 1})
+def _reference_lines(figure: go.Figure, valid: Sequence[FrontierPoint]) -> None:
+    """What guessing reaches, as far as labels dealt out at random show it, and what clear images give away."""
+
+    def values(name: str) -> list[float]:
+        return [point.extras[name] for point in valid if name in point.extras]
+
+    text = {"font": {"size": 11, "color": MUTED}, "showarrow": False, "textangle": -90, "yref": "paper", "y": 0.02}
+    if values("floor_mean"):
+        floor = sum(values("floor_mean")) / len(values("floor_mean"))
+        figure.add_vrect(x0=0, x1=max(values("floor_95")), fillcolor=MUTED, opacity=0.14, line_width=0, layer="below")
+        figure.add_vline(x=floor, line={"color": MUTED, "dash": "dot", "width": 1.2})
         figure.add_annotation(
-            x=far, y=0.02, text=f"chance floor {far:g}", xanchor="left", yanchor="bottom", xshift=2, **style
+            x=max(values("floor_95")), text=f"chance floor {floor:.3f}", xanchor="left", yanchor="bottom", **text
         )
-    controls = [point.extras["control"] for point in valid if "control" in point.extras]
-    if controls:
-        control = min(controls)
-        figure.add_vline(x=control, line={"color": MUTED, "dash": "dash", "width": 1})
+    if values("control"):
+        control = min(values("control"))
+        figure.add_vline(x=control, line={"color": MUTED, "dash": "dash", "width": 1.2})
         figure.add_annotation(
-            x=control, y=0.02, text="no anonymization (A0)", xanchor="right", yanchor="bottom", xshift=-2, **style
+            x=control, text=f"A0, no anonymization {control:.3f}", xanchor="right", yanchor="bottom", **text
         )
 
 
-def _layout(figure: go.Figure, objectives: Sequence[Objective]) -> None:
+def _layout(figure: go.Figure, objectives: Sequence[Objective], ranges: Sequence[tuple[float, float]]) -> None:
     common_layout(figure)
-    figure.update_layout(
-        margin={"l": 70, "r": 24, "t": 24, "b": 64},
-        legend={
-            "orientation": "h",
-            "yanchor": "bottom",
-            "y": 1.02,
-            "xanchor": "left",
-            "x": 0,
-            "font": {"size": 12},
-            "itemsizing": "constant",
-        },
-        hovermode="closest",
-        hoverlabel={"bgcolor": "white", "bordercolor": "#cbd5e1", "font": {"family": FONT, "size": 12, "color": INK}},
-    )
-    axes = objectives[:2] if len(objectives) > 1 else (None, objectives[0])
-    for objective, update in zip(axes, (figure.update_xaxes, figure.update_yaxes), strict=True):
-        if objective is None:
-            update(title_text="trial")
-            continue
+    figure.update_layout(margin={"l": 70, "r": 24, "t": 24, "b": 64}, hovermode="closest")
+    updates = [figure.update_xaxes, figure.update_yaxes]
+    if len(objectives) == 1:
+        updates.pop(0)(title_text="trial")
+    for objective, (low, high), update in zip(objectives[:2], ranges, updates, strict=True):
         update(title_text=f"<b>{objective.name}</b> {ARROWS[objective.direction]} {objective.unit}")
         if objective.bounds == (0.0, 1.0):
-            update(range=[-0.03, 1.05], tick0=0, dtick=0.2)
+            update(range=[low - 0.03, high + 0.05], tick0=0, dtick=0.2 if high - low > 0.7 else 0.1)
     if len(objectives) > 1:
         better = [1 if objective.direction == "maximize" else -1 for objective in objectives[:2]]
         figure.add_annotation(
@@ -265,8 +323,8 @@ def _layout(figure: go.Figure, objectives: Sequence[Objective]) -> None:
             showarrow=True,
             arrowhead=2,
             arrowwidth=1.6,
-            arrowcolor="#009E73",
-            font={"size": 13, "color": "#007a59"},
+            arrowcolor="#1a9850",
+            font={"size": 13},
         )
 
 

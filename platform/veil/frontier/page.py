@@ -1,6 +1,6 @@
 """The frontier as one self-contained HTML file: plot, hypervolume history, reading help and a sortable table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -9,25 +9,38 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from veil.frontier.dominance import frontier, statistical_ties
+from veil.frontier.cards import STANDINGS, card, key, pictures_note
+from veil.frontier.dominance import Standing, ranked
 from veil.frontier.figures import history_figure, tradeoff_figure
 from veil.frontier.hypervolume import hypervolume_history
 from veil.frontier.points import FrontierPoint
-from veil.frontier.table import ARROWS, EXTRA_HEADINGS, ordered_rows
+from veil.frontier.table import ARROWS, EXTRA_HEADINGS, MARKS
 from veil.objectives import Objective
+
+MOST_PICTURES = 150
+"""Trials with a picture on a page, so that the page of a thousand trials can still be sent around."""
 
 
 def write_page(
-    path: Path, points: Sequence[FrontierPoint], study: str, objectives: Sequence[Objective], far: float | None = None
+    path: Path,
+    points: Sequence[FrontierPoint],
+    study: str,
+    objectives: Sequence[Objective],
+    ties: Collection[int] | None = None,
+    pictures: Mapping[int, bytes] | None = None,
 ) -> Path:
     """Write `render_page` to a file and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(points, study, objectives, far), encoding="utf-8")
+    path.write_text(render_page(points, study, objectives, ties, pictures), encoding="utf-8")
     return path
 
 
 def render_page(
-    points: Sequence[FrontierPoint], study: str, objectives: Sequence[Objective], far: float | None = None
+    points: Sequence[FrontierPoint],
+    study: str,
+    objectives: Sequence[Objective],
+    ties: Collection[int] | None = None,
+    pictures: Mapping[int, bytes] | None = None,
 ) -> str:
     """HTML of a study's frontier; it needs no network and no other file.
 
@@ -35,19 +48,25 @@ def render_page(
         points: all trials, valid or not; may be empty.
         study: name of the study.
         objectives: axes; the first two are drawn, all are listed and decide who is on the frontier.
-        far: false accept rate of the leak, drawn as the chance floor; None draws none.
+        ties: numbers of the trials that tie with the frontier; None where that is not known.
+        pictures: a few faces as WebP by trial; None shows none. The first `MOST_PICTURES` in the order of the table
+            are kept.
     """
-    best = frontier(points, objectives)
+    rows = ranked(points, objectives, ties)
     history = hypervolume_history(points, objectives)
+    held = [point.trial for point, _ in rows if point.trial in (pictures or {})]
+    kept = {trial: (pictures or {})[trial] for trial in held[:MOST_PICTURES]}
     template = Template(files("veil.frontier").joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         study=escape(study),
         plotly_js=get_plotlyjs(),
-        tiles=_tiles(points, objectives, best, history),
-        tradeoff=embed(tradeoff_figure(points, objectives, far), "tradeoff"),
+        tiles=_tiles(points, rows, ties, history),
+        key=key(rows),
+        tradeoff=embed(tradeoff_figure(points, objectives, ties), "tradeoff"),
         history=embed(history_figure(points, history), "history"),
-        reading=_reading(points, objectives, far),
-        table=_table(points, objectives),
+        reading=_reading(rows, objectives, ties, kept),
+        table=_table(rows, objectives),
+        cards="".join(card(point, standing, objectives, kept.get(point.trial)) for point, standing in rows),
         invalid=_invalid(points),
     )
 
@@ -65,22 +84,19 @@ def embed(figure: go.Figure, name: str) -> str:
 
 def _tiles(
     points: Sequence[FrontierPoint],
-    objectives: Sequence[Objective],
-    best: Sequence[FrontierPoint],
+    rows: Sequence[tuple[FrontierPoint, Standing]],
+    ties: Collection[int] | None,
     history: Sequence[float],
 ) -> str:
-    valid = [point for point in points if point.valid]
-    controls = [point.extras["control"] for point in valid if "control" in point.extras]
+    controls = [point.extras["control"] for point, _ in rows if "control" in point.extras]
+    best = sum(standing == "frontier" for _, standing in rows)
     tiles = [
-        ("trials", str(len(points)), f"{len(points) - len(valid)} invalid"),
-        ("on the frontier", str(len(best)), "no other trial is better in every objective"),
+        ("trials", str(len(points)), f"{len(points) - len(rows)} invalid"),
+        (f"on the frontier {MARKS['frontier']}", str(best), "no other trial is better in every objective"),
         ("hypervolume", f"{history[-1]:.3f}" if history else "–", "up to a fixed reference point"),
-        (
-            "groups",
-            str(len(statistical_ties(points, objectives))),
-            "that the 95 % intervals can tell apart",
-        ),
     ]
+    if ties is not None:
+        tiles.insert(2, (f"ties {MARKS['tie']}", str(len(ties)), STANDINGS["tie"]))
     if controls:
         tiles.append(("lowest control TAR", f"{min(controls):.3f}", "A0: clear against clear, must be high"))
     return "".join(
@@ -90,28 +106,45 @@ def _tiles(
     )
 
 
-def _reading(points: Sequence[FrontierPoint], objectives: Sequence[Objective], far: float | None) -> str:
+def _reading(
+    rows: Sequence[tuple[FrontierPoint, Standing]],
+    objectives: Sequence[Objective],
+    ties: Collection[int] | None,
+    pictures: Mapping[int, bytes],
+) -> str:
     names = {objective.name for objective in objectives}
+    points = [point for point, _ in rows]
     items = [
-        "<b>Every mark is one trained or configured anonymizer.</b> Large filled marks on the stepped line are the "
+        "<b>Every mark is one trained or configured anonymizer.</b> Large marks on the stepped line are the "
         "<b>frontier</b>: no other trial is at least as good in every objective and better in one. Pale marks are "
-        "beaten."
+        "beaten. Click an entry of the key to hide it, with Shift to see it alone."
     ]
+    if ties is not None:
+        items.append(
+            f"<b>Hollow marks tie ({MARKS['tie']}) with the frontier:</b> no frontier trial is significantly better in "
+            "one objective without being significantly worse in another. Differences are taken person by person and "
+            "corrected for the number of trials, as <code>veil frontier STUDY --against TRIAL</code> lists them."
+        )
     if "leak" in names:
-        floor = "" if far is None else f" The dotted line at {far:g} is what guessing reaches."
+        floor = " In the grey band at the left it is what guessing reaches, measured by dealing out names at random."
         items.append(
             "<b>Leak</b> is the true accept rate of the strongest attack of the suite, attackers retrained on "
-            f"anonymized faces included: 0 hides everybody, 1 hides nobody.{floor}"
+            "anonymized faces included: 0 hides everybody, 1 hides nobody."
+            + (floor if any("floor_95" in point.extras for point in points) else "")
         )
     if "utility" in names:
         items.append(
             "<b>Utility</b> says how much of the expression survives: 1 means that an independent expression "
             "classifier sees the same in both images."
         )
-    items.append(
-        "<b>Bars are 95 % intervals</b> from resampling people. Where bars overlap, the order of two trials may be "
-        "chance; do not read a winner into it."
-    )
+    if any(interval.low < interval.high for point in points for interval in map(point.interval, names)):
+        items.append(
+            "<b>Bars are 95 % intervals</b> over people. In a study of many trials those of the beaten show when you "
+            "point at them. Overlapping bars do not mean a tie: people who are hard for one anonymizer are mostly hard "
+            "for the other."
+        )
+    if note := pictures_note(pictures, len(rows)):
+        items.append(note)
     if any("proxy_cosine" in point.extras for point in points):
         items.append(
             "<b>Proxy cosine</b> is how alike the faces look to the recognizer inside the training loss. Low there "
@@ -123,10 +156,10 @@ def _reading(points: Sequence[FrontierPoint], objectives: Sequence[Objective], f
     return "".join(f"<li>{item}</li>" for item in items)
 
 
-def _table(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
-    extras = [name for name in EXTRA_HEADINGS if any(name in point.extras for point in points)]
+def _table(rows: Sequence[tuple[FrontierPoint, Standing]], objectives: Sequence[Objective]) -> str:
+    extras = [name for name in EXTRA_HEADINGS if any(name in point.extras for point, _ in rows)]
     headings = [
-        "",
+        "standing",
         "trial",
         "method",
         "family",
@@ -137,10 +170,10 @@ def _table(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> 
     ]
     head = "".join(f'<th scope="col"><button type="button">{escape(heading)}</button></th>' for heading in headings)
     body = []
-    for point, on_frontier in ordered_rows(points, objectives):
+    for place, (point, standing) in enumerate(rows):
         label = escape(point.label) + (' <span class="tag">synthetic</span>' if point.synthetic else "")
         cells = [
-            _cell("★" if on_frontier else "", 0 if on_frontier else 1),
+            _cell(f'<span title="{STANDINGS[standing]}">{MARKS[standing]}</span>', place),
             _cell(str(point.trial), point.trial),
             f'<td class="method">{label}</td>',
             f"<td>{escape(point.family)}</td>",
@@ -157,7 +190,12 @@ def _table(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> 
             _cell(f"{point.extras[name]:.2f}", point.extras[name]) if name in point.extras else "<td>–</td>"
             for name in extras
         ]
-        body.append(f'<tr class="{"frontier" if on_frontier else ""}">{"".join(cells)}</tr>')
+        body.append(
+            f'<tr class="{standing}" tabindex="0" aria-describedby="card-{point.trial}" data-trial="{point.trial}" '
+            f'data-standing="{standing}" '
+            f'data-family="{escape(point.family)}" data-conditioning="{escape(point.conditioning or "")}">'
+            f"{''.join(cells)}</tr>"
+        )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

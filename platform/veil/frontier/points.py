@@ -107,10 +107,3 @@ def loss_matrix(points: Sequence[FrontierPoint], objectives: Sequence[Objective]
     """
     rows = [[objective.as_loss(point.interval(objective.name).value) for objective in objectives] for point in points]
     return np.array(rows, dtype=np.float64).reshape(len(points), len(objectives))
-
-
-def loss_bounds(point: FrontierPoint, objective: Objective) -> tuple[float, float]:
-    """Best and worst end of a point's interval as losses (best <= worst)."""
-    interval = point.interval(objective.name)
-    best, worst = sorted((objective.as_loss(interval.low), objective.as_loss(interval.high)))
-    return best, worst

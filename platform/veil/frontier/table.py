@@ -1,6 +1,6 @@
 """The frontier in a terminal: every trial, the non-dominated ones first, intervals beside values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from veil.frontier.dominance import frontier
+from veil.frontier.dominance import Standing, frontier, ranked
 from veil.frontier.points import FrontierPoint
 from veil.objectives import Direction, Objective
 
@@ -36,39 +36,41 @@ ESSENTIAL_EXTRAS = 2
 ARROWS: dict[Direction, str] = {"minimize": "↓", "maximize": "↑"}
 
 
-def ordered_rows(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[tuple[FrontierPoint, bool]]:
-    """Valid points with whether they are on the frontier: frontier first, each group by its first objective."""
-    best = frontier(points, objectives)
-    on_frontier = {point.trial for point in best}
-    others = [point for point in points if point.valid and point.trial not in on_frontier]
-    others.sort(key=lambda point: (objectives[0].as_loss(point.interval(objectives[0].name).value), point.trial))
-    return [(point, True) for point in best] + [(point, False) for point in others]
+MARKS: dict[Standing, str] = {"frontier": "★", "tie": "≈", "beaten": ""}
+
+STYLES: dict[Standing, str | None] = {"frontier": "bold green", "tie": "green", "beaten": None}
 
 
-def summary(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
-    """One line that counts trials, frontier and invalid ones."""
-    invalid = sum(not point.valid for point in points)
-    return f"{len(points)} trials, {len(frontier(points, objectives))} on the frontier (★), {invalid} invalid"
+def summary(
+    points: Sequence[FrontierPoint], objectives: Sequence[Objective], ties: Collection[int] | None = None
+) -> str:
+    """One line that counts trials, frontier, ties where they are known, and invalid ones."""
+    parts = [f"{len(points)} trials", f"{len(frontier(points, objectives))} on the frontier ({MARKS['frontier']})"]
+    if ties is not None:
+        parts.append(f"{len(ties)} off it by no more than noise ({MARKS['tie']})")
+    return ", ".join([*parts, f"{sum(not point.valid for point in points)} invalid"])
 
 
 @dataclass(frozen=True)
 class FrontierTable:
     """What `console.print` shows of a study.
 
-    Frontier trials are marked ★ and come first. What the loss recognizer reports (cosine, TAR of its naive attack)
-    stands beside what the search recognizer measures, so that a trial that only fools its own loss is seen at a glance.
-    Columns beyond the width of the terminal are left out, least important first. Trials that are not valid follow with
-    their reasons.
+    Frontier trials are marked ★ and come first, then those that tie with them, marked ≈. What the loss recognizer
+    reports (cosine, TAR of its naive attack) stands beside what the search recognizer measures, so that a trial that
+    only fools its own loss is seen at a glance. Columns beyond the width of the terminal are left out, least important
+    first. Trials that are not valid follow with their reasons.
 
     Attributes:
         points: all trials.
         objectives: axes.
         title: line above the table.
+        ties: numbers of the trials that tie with the frontier; None where that is not known.
     """
 
     points: Sequence[FrontierPoint]
     objectives: Sequence[Objective]
     title: str | None = None
+    ties: Collection[int] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the title, the table and the list of invalid trials."""
@@ -84,7 +86,7 @@ class FrontierTable:
             yield Text(self.title, style="bold")
         yield table
         yield from self._invalid()
-        yield Text(summary(self.points, self.objectives), style="dim")
+        yield Text(summary(self.points, self.objectives, self.ties), style="dim")
 
     def _table(self, extras: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
@@ -96,18 +98,17 @@ class FrontierTable:
         table.add_column("worst\nattack", overflow="fold", min_width=8)
         for name in extras:
             table.add_column(EXTRA_HEADINGS[name], justify="right", no_wrap=True)
-        rows = ordered_rows(self.points, self.objectives)
-        for index, (point, on_frontier) in enumerate(rows):
-            last_of_frontier = on_frontier and index + 1 < len(rows) and not rows[index + 1][1]
+        rows = ranked(self.points, self.objectives, self.ties)
+        for index, (point, standing) in enumerate(rows):
             table.add_row(
-                "★" if on_frontier else "",
+                MARKS[standing],
                 str(point.trial),
                 escape(point.label) + (" (synthetic)" if point.synthetic else ""),
                 *(escape(str(point.interval(objective.name))) for objective in self.objectives),
                 escape(point.strongest or "–"),
                 *(f"{point.extras[name]:.2f}" if name in point.extras else "–" for name in extras),
-                style="bold green" if on_frontier else None,
-                end_section=last_of_frontier,
+                style=STYLES[standing],
+                end_section=index + 1 < len(rows) and rows[index + 1][1] != standing,
             )
         return table
 
@@ -118,7 +119,10 @@ class FrontierTable:
 
 
 def frontier_table(
-    points: Sequence[FrontierPoint], objectives: Sequence[Objective], title: str | None = None
+    points: Sequence[FrontierPoint],
+    objectives: Sequence[Objective],
+    title: str | None = None,
+    ties: Collection[int] | None = None,
 ) -> FrontierTable:
     """Renderable table of all trials of a study, for `rich.console.Console.print`."""
-    return FrontierTable(tuple(points), tuple(objectives), title)
+    return FrontierTable(tuple(points), tuple(objectives), title, ties)

@@ -1,6 +1,7 @@
 """What a person looks at beside the numbers: original, condition and anonymized faces, and the attackers' ROC."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from veil.faces.table import FaceTable
-from veil.interfaces import Conditioning
+from veil.interfaces import CROP_SIZE, Conditioning
 
 GRID_FACES = 8
 GRID_PADDING = 4
+THUMBNAIL_FACES = 3
+THUMBNAIL_SHRINKAGE = 1.5
 
 
 def face_grid(
@@ -41,6 +44,14 @@ def face_grid(
     grid = make_grid(torch.cat(rows), nrow=len(chosen), padding=GRID_PADDING, pad_value=1.0)
     pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+
+def write_thumbnail(path: Path, grid: Image.Image) -> None:
+    """Write the first people of a `face_grid` as WebP, small enough (about 5 kB) to be embedded in a page."""
+    cell = CROP_SIZE + GRID_PADDING
+    width = min(grid.width, THUMBNAIL_FACES * cell + GRID_PADDING)
+    size = round(width / THUMBNAIL_SHRINKAGE), round(grid.height / THUMBNAIL_SHRINKAGE)
+    grid.resize(size, Image.Resampling.LANCZOS, box=(0, 0, width, grid.height)).save(path, quality=80)
 
 
 def _as_rgb(signal: Tensor) -> Tensor:

@@ -5,13 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from veil.errors import ProtocolError
-from veil.frontier.dominance import (
-    dominates_beyond_noise,
-    frontier,
-    frontier_beyond_noise,
-    non_dominated,
-    statistical_ties,
-)
+from veil.frontier.dominance import frontier, non_dominated, ranked
 from veil.objectives import OBJECTIVES
 
 AXES = (OBJECTIVES["leak"], OBJECTIVES["utility"])
@@ -53,43 +47,9 @@ def test_frontier_respects_directions_and_leaves_invalid_trials_out(make_point, 
     assert [point.trial for point in frontier(points, AXES)] == [1, 0]
 
 
-def test_dominance_beyond_noise_needs_one_separated_interval(make_point):
-    better = make_point(0, 0.30, 0.60, half_width=0.05)
-    assert dominates_beyond_noise(better, make_point(1, 0.50, 0.60, half_width=0.05), AXES)
-    assert not dominates_beyond_noise(better, make_point(1, 0.38, 0.58, half_width=0.05), AXES)
-    assert not dominates_beyond_noise(better, make_point(1, 0.50, 0.61, half_width=0.05), AXES)
-    assert not dominates_beyond_noise(better, better, AXES)
-
-
-def test_exact_values_make_it_plain_dominance(make_point):
-    points = [make_point(0, 0.3, 0.6), make_point(1, 0.3, 0.5), make_point(2, 0.2, 0.4)]
-    assert [p.trial for p in frontier_beyond_noise(points, AXES)] == [0, 2]
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.3)), max_size=10))
-def test_the_frontier_is_never_beaten_beyond_noise(values):
-    from veil.frontier.points import FrontierPoint
-
-    points = [
-        FrontierPoint(
-            trial=i,
-            label="",
-            family="",
-            trainable="",
-            objectives={"leak": (a, a - w, a + w), "utility": (b, b - w, b + w)},
-        )
-        for i, (a, b, w) in enumerate(values)
-    ]
-    kept = {point.trial for point in frontier_beyond_noise(points, AXES)}
-    assert {point.trial for point in frontier(points, AXES)} <= kept
-
-
-def test_ties_do_not_chain(make_point):
-    # 0-1 and 1-2 overlap, 0-2 do not: 2 must not end in the group of 0.
-    points = [make_point(i, leak, 0.5, half_width=0.06) for i, leak in enumerate((0.1, 0.2, 0.3))]
-    assert [[p.trial for p in group] for group in statistical_ties(points, AXES)] == [[0, 1], [2]]
-
-
-def test_a_tie_needs_every_objective(make_point):
-    points = [make_point(0, 0.1, 0.2, half_width=0.05), make_point(1, 0.1, 0.8, half_width=0.05)]
-    assert len(statistical_ties(points, AXES)) == 2
+def test_ranked_puts_ties_after_the_frontier_and_each_group_in_order(make_point, make_invalid):
+    values = [(0.9, 0.5), (0.1, 0.5), (0.3, 0.4), (0.2, 0.4), (0.8, 0.1)]
+    points = [*(make_point(trial, *value) for trial, value in enumerate(values)), make_invalid(5)]
+    rows = [(point.trial, standing) for point, standing in ranked(points, AXES, ties={2, 0})]
+    assert rows == [(1, "frontier"), (2, "tie"), (0, "tie"), (3, "beaten"), (4, "beaten")]
+    assert {standing for _, standing in ranked(points, AXES)} == {"frontier", "beaten"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from veil.errors import ProtocolError
-from veil.frontier.points import FrontierPoint, loss_bounds, loss_matrix
+from veil.frontier.points import FrontierPoint, loss_matrix
 from veil.objectives import OBJECTIVES
 
 AXES = (OBJECTIVES["leak"], OBJECTIVES["utility"])
@@ -17,12 +17,6 @@ def test_losses_turn_maximised_objectives_around(make_point):
 def test_no_points_give_an_empty_matrix_with_all_columns():
     assert loss_matrix([], AXES).shape == (0, 2)
     assert loss_matrix([], AXES).dtype == np.float64
-
-
-def test_bounds_of_a_maximised_objective_swap(make_point):
-    point = make_point(0, 0.2, 0.7, half_width=0.1)
-    assert loss_bounds(point, OBJECTIVES["leak"]) == pytest.approx((0.1, 0.3))
-    assert loss_bounds(point, OBJECTIVES["utility"]) == pytest.approx((-0.8, -0.6))
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])

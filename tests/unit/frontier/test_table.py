@@ -7,9 +7,9 @@ from veil.objectives import OBJECTIVES
 AXES = (OBJECTIVES["leak"], OBJECTIVES["utility"])
 
 
-def render(points, width):
+def render(points, width, ties=None):
     console = Console(width=width, no_color=True, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(frontier_table(points, AXES, title="study smoke"))
+    console.print(frontier_table(points, AXES, title="study smoke", ties=ties))
     return console.export_text()
 
 
@@ -36,6 +36,13 @@ def test_rows_show_intervals_frontier_mark_and_worst_attack(points):
 def test_frontier_comes_first(points):
     text = render(points, 140)
     assert text.index("landmarks") < text.index("pixels") < text.index("blur 31") < text.index("blur 21")
+
+
+def test_ties_follow_the_frontier_with_a_mark_of_their_own(points):
+    lines = render(points, 140, ties={2}).splitlines()
+    assert next(line for line in lines if "blur 31" in line).lstrip().startswith("≈")
+    assert "4 trials, 2 on the frontier (★), 1 off it by no more than noise (≈), 1 invalid" in lines
+    assert "≈" not in render(points, 140)
 
 
 def test_invalid_trials_are_listed_with_their_reason(points):
