@@ -67,6 +67,9 @@ class GanConfig(Settings):
     expr_temperature: float = Field(2.0, gt=0, description="of the teacher's posteriors in the loss")
     adversarial: Adversarial = "nonsaturating"
     rec_size: int = Field(56, ge=1, le=112, description="cells per side at which structure is compared")
+    rec_region: Literal["image", "context"] = Field(
+        "image", description="where structure is compared: everywhere, or around the face alone"
+    )
     images: int = Field(1400, ge=1, description="images seen in training, after the warm start")
     warm_start_images: int = Field(
         3000, ge=0, description="images seen in the shared pre-training; 0 starts from noise"
@@ -106,6 +109,15 @@ class GanConfig(Settings):
                     f"weights.{term} is {weight:g}, which needs identity_code '{code}', found '{self.identity_code}'; "
                     f"set identity_code to '{code}' or weights.{term} to 0"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _faces_have_a_context(self) -> Self:
+        if self.rec_region == "context" and "landmarks68" not in build_conditioning(self.conditioning).needs:
+            raise ValueError(
+                "rec_region 'context' needs landmarks to tell the face from it, and conditioning "
+                f"{self.conditioning!r} takes faces without; add 'masked' to it or set rec_region to 'image'"
+            )
         return self
 
     @model_validator(mode="after")

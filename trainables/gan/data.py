@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.conditioning.geometry import mirror_faces
+from trainables.conditioning.geometry import face_mask, mirror_faces
 from trainables.gan.codes import NO_CODE, CodeSettings
 from trainables.gan.rows import Rows
 from trainables.gan.views import DRAWS
@@ -261,14 +261,17 @@ class Batch(NamedTuple):
         originals: (B, 3, 112, 112) in [-1, 1].
         condition: (B, C, 112, 112) in [-1, 1].
         samples: where it comes from.
+        context: (B, 1, 112, 112), 1 around the face and 0 in it; None if the training does not ask for it.
     """
 
     originals: Tensor
     condition: Tensor
     samples: Samples
+    context: Tensor | None = None
 
 
-def make_batch(faces: TrainingFaces, conditioning: Conditioning, samples: Samples) -> Batch:
-    """Assemble the faces and what the generator may see of them, on the CPU."""
+def make_batch(faces: TrainingFaces, conditioning: Conditioning, samples: Samples, with_context: bool = False) -> Batch:
+    """Assemble the faces, what the generator may see of them and, if asked, where their context is, on the CPU."""
     batch = faces.batch(samples.indices, samples.mirrored, samples.moves)
-    return Batch(batch.images, conditioning(batch), samples)
+    context = (face_mask(batch) <= -1).to(batch.images.dtype) if with_context else None
+    return Batch(batch.images, conditioning(batch), samples, context)

@@ -103,6 +103,8 @@ class Job:
                 },
             ),
         }  # fmt: skip
+        if self.config.rec_region != "image":
+            relevant["rec_region"] = self.config.rec_region
         return self._once("warm_start", relevant, partial(_quiet_train, plan=plan))
 
     def shared_training(self, start: Path | None) -> Path:
@@ -183,6 +185,7 @@ class Job:
                 r1_gamma=config.r1_gamma,
                 r1_every_steps=config.r1_every_steps,
                 rec_size=config.rec_size,
+                rec_region=config.rec_region,
                 id_margin=config.id_margin,
                 transform_strength=config.transform_strength if config.proxy_transforms else 0.0,
                 expr_temperature=config.expr_temperature,

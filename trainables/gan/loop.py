@@ -168,8 +168,12 @@ def _batch(
         codes=plan.step.codes,
         people=faces.people,
     )
-    batch = make_batch(faces, conditioning, samples)
-    return batch._replace(originals=runtime.images(batch.originals), condition=runtime.images(batch.condition))
+    batch = make_batch(faces, conditioning, samples, with_context=plan.step.rec_region == "context")
+    return batch._replace(
+        originals=runtime.images(batch.originals),
+        condition=runtime.images(batch.condition),
+        context=None if batch.context is None else runtime.images(batch.context),
+    )
 
 
 def _set_learning_rates(nets: Nets, plan: TrainingPlan, images_seen: int) -> None:

@@ -94,8 +94,21 @@ def r1_penalty(discriminator: nn.Module, condition: Tensor, images: Tensor) -> t
     return penalty, {"loss/r1": penalty}
 
 
-def reconstruction_loss(images: Tensor, originals: Tensor, size: int) -> tuple[Tensor, Parts]:
-    """Mean absolute difference (B,) of both images averaged to `size` × `size` cells: structure, not texture."""
+def reconstruction_loss(
+    images: Tensor, originals: Tensor, size: int, where: Tensor | None = None
+) -> tuple[Tensor, Parts]:
+    """Mean absolute difference (B,) of both images averaged to `size` × `size` cells: structure, not texture.
+
+    Args:
+        images: (B, 3, H, W).
+        originals: (B, 3, H, W).
+        size: cells per side.
+        where: (B, 1, H, W), 1 where they are compared and 0 elsewhere; None compares them everywhere.
+    """
+    if where is not None:
+        # A mean over what is compared: the larger share of the image that it is, the less each pixel counts.
+        where = where / where.mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
+        images, originals = images * where, originals * where
     difference = F.adaptive_avg_pool2d(images, size) - F.adaptive_avg_pool2d(originals, size)
     loss = difference.abs().mean(dim=(1, 2, 3))
     return loss, {"loss/rec": loss.mean()}

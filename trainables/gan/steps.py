@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,7 @@ class StepSettings:
         r1_gamma: weight of the R1 penalty.
         r1_every_steps: the penalty is computed every so many steps and weighted up accordingly (Karras 2020).
         rec_size: cells per side at which structure is compared.
+        rec_region: where it is compared: everywhere, or around the face alone.
         id_margin: cosine below which an image counts as another person.
         transform_strength: of the random views that the proxies get; 0 shows them the image itself.
         expr_temperature: of the teacher's posteriors.
@@ -54,6 +55,7 @@ class StepSettings:
     r1_gamma: float = 0.02
     r1_every_steps: int = 16
     rec_size: int = 56
+    rec_region: Literal["image", "context"] = "image"
     id_margin: float = 0.0
     transform_strength: float = 1.0
     expr_temperature: float = 2.0
@@ -252,7 +254,7 @@ def _terms(
     """Every term whose weight is not 0 but the adversarial one, by the name of its weight."""
     weights, terms = settings.weights, {}
     if weights.rec > 0:
-        terms["rec"] = reconstruction_loss(images, batch.originals, settings.rec_size)
+        terms["rec"] = reconstruction_loss(images, batch.originals, settings.rec_size, batch.context)
     if judges.distance is not None:
         with runtime.autocast():
             terms["perceptual"] = perceptual_loss(images, batch.originals, settings.rec_size, judges.distance)
