@@ -1,12 +1,18 @@
-"""What every anonymizer must keep: the registered ones with their defaults, and a generator under each conditioning."""
+"""What every anonymizer must keep: the registered ones by default, a generator under each conditioning, k-Same."""
 
 import pytest
 import torch
+from attack_sets import StripeExpression, pattern_faces
 from real_faces import astronaut_faces
 
 from trainables.anonymizers.generative import GeneratorAnonymizer
+from trainables.anonymizers.ksame import KSame
+from trainables.anonymizers.pool import FacePool
+from trainables.anonymizers.published import PublishedFaces
 from trainables.conditioning import build_conditioning
 from trainables.gan.unet import UNet
+from veil.faces.exported import crop_sha256
+from veil.faces.table import tensor_to_images
 from veil.interfaces import Anonymizer, FaceBatch
 from veil.registry import anonymizers, conditionings
 
@@ -17,9 +23,24 @@ def generator(name):
     return GeneratorAnonymizer(UNet(conditioning.channels, 8), conditioning)
 
 
-ANONYMIZERS = {name: anonymizers.get(name) for name in anonymizers.names()} | {
-    f"generator on {name}": lambda name=name: generator(name) for name in conditionings.names()
-}
+def published():
+    """Outputs of another tool for the very faces of these tests."""
+    crops = tensor_to_images(astronaut_faces(4).images)
+    return PublishedFaces({crop_sha256(crop): 255 - crop for crop in crops})
+
+
+def ksame(method):
+    people = pattern_faces({"train": 6}, images=2)
+    pool = FacePool.build(people, ["happy", "sad"] * 6 if method == "select" else ())
+    return KSame(pool, method, 3, StripeExpression() if method == "select" else None)
+
+
+ANONYMIZERS = (
+    {name: anonymizers.get(name) for name in anonymizers.names()}
+    | {f"generator on {name}": lambda name=name: generator(name) for name in conditionings.names()}
+    | {f"k-Same {method}": lambda method=method: ksame(method) for method in ("average", "select", "furthest")}
+)
+ANONYMIZERS["published"] = published
 
 
 @pytest.fixture(scope="module")
