@@ -10,10 +10,15 @@ from veil.config import Settings
 from veil.errors import ConfigError, VeilError
 from veil.registry import search_spaces, trainables
 
+GIVEN = {"published": {"method": "deepprivacy2", "folder": "outputs", "export": "faces"}}
+"""Settings of trainables that no space explores and that have no default, since they read files of the user's own."""
+
 
 def examples(name):
     """Configurations that people run: the default where there is one, and samples of every space that explores it."""
     config = trainables.get(name).Config
+    if name in GIVEN:
+        return [config.parse(GIVEN[name], where=name)]
     found = [] if any(field.is_required() for field in config.model_fields.values()) else [config()]
     for space in (search_spaces.get(space)() for space in search_spaces.names()):
         if name in space.trainables:

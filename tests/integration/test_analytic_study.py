@@ -53,9 +53,12 @@ def test_study_ends_with_the_same_trials_everywhere(studies: Path) -> None:
     assert "suite_hash" in other_suite.stderr and "--set study=NAME" in " ".join(other_suite.stderr.split())
     assert folder.records() == records
 
-    more = run_veil("resume", "toy", "--root", str(studies / "studies"), "--trials", "8")
+    given = "search.anchors=[{trainable: analytic, settings: {x: 0.25}}]"
+    more = run_veil("sweep", "--config", str(study), "--set", "search.trials=8", "--set", given)
     assert more.returncode == 0, more.stderr
     assert folder.records()[:6] == records and len(folder.records()) == 8
+    added = folder.records()[6]
+    assert (added.params["x"], added.params["y"], added.sampled) == (0.25, 0.0, {})
 
 
 def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:

@@ -10,7 +10,14 @@ from optuna import Trial
 from veil.config import SearchConfig
 from veil.errors import ConfigError
 from veil.interfaces import Anchor
-from veil.sweep.space import TRAINABLE_ATTRIBUTE, anchor_settings, check_space, resolve_settings, sample_settings
+from veil.sweep.space import (
+    TRAINABLE_ATTRIBUTE,
+    anchor_settings,
+    check_space,
+    resolve_settings,
+    sample_settings,
+    study_trainables,
+)
 
 
 class LineSpace:
@@ -41,6 +48,29 @@ def test_sampled_values_lie_over_the_base() -> None:
 def test_wrong_base_is_refused_before_anything_starts(base: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_space(SearchConfig(space="analytic", base=base))
+
+
+def test_anchors_of_the_settings_may_bring_a_trainable_of_their_own() -> None:
+    base = {"published": {"export": "faces"}}
+    anchor = {"trainable": "published", "settings": {"method": "ciagan", "folder": "out"}}
+    search = SearchConfig.parse({"space": "analytic", "base": base, "anchors": [anchor]}, "test")
+    assert study_trainables(search, check_space(search)) == ("analytic", "published")
+    settings = resolve_settings(search, "published", search.anchors[0].settings)
+    assert settings.model_dump()["export"].is_absolute() and settings.model_dump()["method"] == "ciagan"
+
+
+@pytest.mark.parametrize(
+    ("anchor", "message"),
+    [
+        ({"trainable": "publishd", "settings": {}}, "did you mean 'published'"),
+        ({"trainable": "published", "settings": {"method": "ciagan"}}, "'folder': Field required.*'export'"),
+        ({"trainable": "published", "settings": {"method": "", "folder": "a", "export": "b"}}, "'method'"),
+        ({"trainable": "analytic", "settings": {"z": 1}}, "unknown setting 'z'"),
+    ],
+)
+def test_wrong_anchor_of_the_settings_is_refused_before_anything_starts(anchor: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_space(SearchConfig.parse({"space": "analytic", "anchors": [anchor]}, "test"))
 
 
 def test_unknown_space_names_the_nearest() -> None:

@@ -1,6 +1,7 @@
 """The study's database: anchors once, interrupted trials continued, and only valid trials told as complete."""
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -10,7 +11,7 @@ from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError
 from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord
-from veil.sweep.space import load_space
+from veil.sweep.space import anchor_settings, load_space, sample_settings
 from veil.sweep.storage import finished_count, interrupted_trials, open_study, tell
 
 SEARCH = SearchConfig(space="smoke", trials=4)
@@ -56,6 +57,27 @@ def test_half_enqueued_anchors_are_completed(folder: StudyFolder) -> None:
     anchors = load_space("smoke").anchors()
     fixed = [trial.system_attrs["fixed_params"] for trial in reopen(folder).trials]
     assert fixed == [anchor.params for anchor in anchors[: SEARCH.trials]]
+
+
+def test_anchors_of_the_settings_come_first_and_can_be_added_later(folder: StudyFolder) -> None:
+    space = load_space("smoke")
+    blur, pixelate = ({"method": "blur", "kernel": 5}, {"method": "pixelate", "block": 4})
+
+    def ask(trials: int, *settings: dict[str, Any], times: int) -> list[tuple[str, dict[str, Any]]]:
+        anchors = [{"trainable": "baseline", "settings": each} for each in settings]
+        study = open_study(folder, SearchConfig.parse({"trials": trials, "anchors": anchors}, "test"), space)
+        found = []
+        for _ in range(times):
+            trial = study.ask()
+            found.append(sample_settings(space, trial))
+            tell(study, trial, record(trial.number, "valid"))
+        return found
+
+    own = [(anchor.trainable, anchor_settings(space, anchor)) for anchor in space.anchors()[:2]]
+    assert ask(2, blur, times=2) == [("baseline", blur), own[0]]
+    added, sampled = ask(3, pixelate, blur, times=2)
+    assert added == ("baseline", pixelate)
+    assert sampled[0] == "gan_anonymizer", "then the sampler is asked"
 
 
 def test_values_are_told_in_the_order_of_the_objectives(folder: StudyFolder) -> None:
