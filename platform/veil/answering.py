@@ -29,7 +29,7 @@ from veil.study import StudyFolder, StudyKind, TrialRecord
 PAGE = "report.html"
 
 _LEADS: dict[StudyKind, str] = {
-    "anonymizers": "What changes of a method do to leak and utility, measured on the same people.",
+    "anonymizers": "Differences between methods in leak and utility, measured on the same people.",
     "attackers": "What more of an attacker does to leak, measured on the same people.",
     "detectors": "What another detector does to the same photographs and anonymizers.",
 }

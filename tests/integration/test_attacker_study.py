@@ -56,6 +56,9 @@ def test_curves_are_shown_and_nothing_can_be_picked(study: StudyFolder, tmp_path
     shown = run_veil("robustness", study.name, "--root", root)
     assert shown.returncode == 0, shown.stderr
     assert "enrolment_images" in shown.stdout and shown.stdout.index(" 1 ") < shown.stdout.index(" all ")
+    answered = run_veil("report", study.name, "--root", root)
+    assert answered.returncode == 0, answered.stderr
+    assert "informed with enrolment_images=all instead of 1 changes" in " ".join(answered.stdout.split())
     frontier = run_veil("frontier", study.name, "--root", root)
     assert frontier.returncode == 2 and "veil robustness strengths" in " ".join(frontier.stderr.split())
     picked = run_veil("pick", study.name, "--root", root, "--knee")

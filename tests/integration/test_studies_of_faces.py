@@ -1,5 +1,6 @@
 """Studies of more than one table of faces: FER-2013 beside ORL, and the same people under every detector."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -96,6 +97,10 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
     )
     assert labelled(blur)["low"] == 12
     assert blur.score is not None and study.manifest().data_hash != blur.score.data_hash, "all faces, people alone"
+    answered = run_veil("report", "--study", "beside", "--root", str(tmp_path), "--json", str(tmp_path / "report.json"))
+    assert answered.returncode == 0, answered.stderr
+    (section,) = json.loads((tmp_path / "report.json").read_text())["sections"]
+    assert section["rows"][0]["name"] == "blur 11 (classical, trial 0)" and (study.path / "report.html").is_file()
     runs = {run.data.tags["veil.trial"]: run for run in mlflow_runs(study, "trial")}
     assert runs["0"].data.metrics["labelled/fer2013/macro_f1_low"] >= 0
     assert runs["1"].data.metrics["training_faces/extra"] == gan.training_faces["extra"]
@@ -122,6 +127,9 @@ def test_the_same_people_under_every_detector(orl: Path, tmp_path: Path) -> None
     shown = run_veil("sensitivity", "found", "--root", root)
     assert shown.returncode == 0, shown.stderr
     assert "yunet (reference)" in shown.stdout and "yunet+jitter" in shown.stdout and "50 of 50" in shown.stdout
+    answered = run_veil("report", "found", "--root", root)
+    assert answered.returncode == 0, answered.stderr
+    assert "aligning by yunet+jitter instead of yunet changes" in " ".join(answered.stdout.split())
     frontier = run_veil("frontier", "found", "--root", root)
     assert frontier.returncode == 2 and "veil sensitivity found" in " ".join(frontier.stderr.split())
     blurred, jittered = (study.spreads(records[f"blur 31 · {name}"].number) for name in ("yunet", "yunet+jitter"))

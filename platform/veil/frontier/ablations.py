@@ -56,7 +56,7 @@ def answer_questions(questions: Sequence[Question], trials: Sequence[JudgedTrial
                 sentences.append(change_sentence(question.change, differences[index], p_values[index], asked, sample))
             else:
                 empty = group_name(question.variant if reference else question.reference)
-                sentences.append(f"what {question.change} does is open: no trial of {empty!r} is valid")
+                sentences.append(f"{question.change}: open, for no trial of {empty!r} is valid")
         section = Section(
             heading=f"Changes of {group_name(questions[members[0]].reference)}",
             quantities=QUANTITIES,

@@ -61,7 +61,7 @@ def against_baselines(trials: Sequence[JudgedTrial], family: str) -> Section:
             f"{family} with the most utility among those whose leak is at most as high; differences are that trial "
             "minus the row, paired by person.",
             "That trial was chosen on the same people on whom it is compared, which flatters it: p-values are adjusted "
-            "for the number of rows (Holm), not for that choice. Sealed people confirm or refute it: `veil pick`.",
+            "for the number of rows (Holm), not for that choice. Sealed people confirm or refute it (veil pick).",
             "A row is dominated if the difference of utility is positive and significant after adjustment, and the "
             "leak is no higher by value.",
         ),
@@ -88,9 +88,7 @@ def is_dominated(differences: Mapping[str, PairedDifference], p_values: Mapping[
 
 def _sentences(rows: Sequence[Row], family: str) -> list[str]:
     dominated = [row for row in rows if is_dominated(row.differences, row.p_values)]
-    sentences = [
-        f"{family} dominates {len(dominated)} of {len(rows)} trials of other families with an interval that excludes 0"
-    ]
+    sentences = [f"{family} dominates {len(dominated)} of {len(rows)} trials of other families beyond noise"]
     for row in rows:
         if row in dominated:
             continue

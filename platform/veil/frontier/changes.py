@@ -30,7 +30,7 @@ def detector_changes(compared: Mapping[str, Sequence[Compared]], reference: str,
         if differences:
             sentences.append(change_sentence(change, differences, p, count, f"{people} people"))
         elif point.detector != reference:
-            sentences.append(f"what {change} does is open: the people are not the same, or the reference is missing")
+            sentences.append(f"{change}: open, for the people are not the same, or the reference is missing")
     return Section(
         heading=f"Detectors beside {reference}",
         quantities=tuple(QUANTITIES),
@@ -93,7 +93,7 @@ def attacker_changes(points: Sequence[RobustnessPoint], trials: Sequence[JudgedT
         notes=(
             _NOTE,
             "Leak is the worst case over all attacks of the trial, naive and parrot among them; curves of the attacker "
-            "alone: `veil robustness`.",
+            "alone: veil robustness.",
         ),
     )
 

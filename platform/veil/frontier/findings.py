@@ -160,7 +160,7 @@ def change_sentence(
     """
     told = {name: difference for name, difference in differences.items() if excludes_zero(difference)}
     if all(difference.low == difference.high == 0 for difference in differences.values()):
-        return f"{change} changes nothing: {' and '.join(differences)} are the same without any of the people"
+        return f"{change} changes nothing in {' and '.join(differences)}, whoever is left out"
     if not told:
         found = ", ".join(f"{name} {difference_words(difference)}" for name, difference in differences.items())
         resolution = " and ".join(

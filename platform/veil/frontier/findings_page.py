@@ -45,8 +45,8 @@ def render_findings(sections: Sequence[Section], study: str, lead: str, invalid:
         figure=("Differences from the reference", forest_figure(sections)),
         reading=[
             "<b>Every line is a difference</b> with its 95 % interval; the dotted line at 0 is no difference. Filled "
-            f"marks stay significant at {LEVEL:g} after correction for the number of comparisons. The grey band in the "
-            f"panel of leak, ±{EQUAL:g}, is what counts as equal.",
+            f"marks stay significant at {LEVEL:g} after correction for the number of comparisons. A grey band, "
+            f"±{EQUAL:g}, is what counts as equal leak.",
             *map(escape, notes),
         ],
         table=("All groups", "".join(f"<h3>{escape(item.heading)}</h3>{_table(item)}" for item in sections)),
