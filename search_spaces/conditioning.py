@@ -9,8 +9,11 @@ from veil.interfaces import Anchor
 from veil.registry import search_spaces
 
 CONDITIONINGS = (
-    "pixels", "lowpass", "masked", "landmarks", "heatmaps", "parsing", "pose",
-    "masked+landmarks", "masked+parsing", "landmarks+pose", "heatmaps+pose", "parsing+pose", "parsing+lowpass",
+    "pixels", "lowpass", "masked", "landmarks", "heatmaps", "keypoints", "parsing", "pose", "posterior",
+    "eyes", "mouth", "expression_regions",
+    "masked+keypoints", "masked+landmarks", "masked+parsing", "masked+landmarks+posterior",
+    "landmarks+pose", "heatmaps+pose", "parsing+pose", "parsing+lowpass", "lowpass+landmarks",
+    "landmarks+mouth", "expression_regions+landmarks", "posterior+pose", "posterior+landmarks",
 )  # fmt: skip
 
 

@@ -49,10 +49,12 @@ class Posterior:
 def _posteriors(images: Tensor) -> Tensor:
     """Posteriors (B, 7) on the CPU; only images that this process has not seen yet are shown to the net."""
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.detach().cpu().numpy()]
-    known = {key: _remembered[key] for key in keys if key in _remembered}
+    known = {key: posterior for key in keys if (posterior := _remembered.get(key)) is not None}
     unseen = {key: index for index, key in enumerate(keys) if key not in known}
-    for chunk in torch.tensor([*unseen.values()], dtype=torch.long).split(CHUNK_IMAGES):
-        known |= zip((keys[index] for index in chunk), _ask(images[chunk.to(images.device)]).cpu(), strict=True)
+    indices = list(unseen.values())
+    for first in range(0, len(indices), CHUNK_IMAGES):
+        chunk = indices[first : first + CHUNK_IMAGES]
+        known |= zip((keys[index] for index in chunk), _ask(images[chunk]).cpu(), strict=True)
     if len(_remembered) + len(unseen) > MAX_REMEMBERED:
         _remembered.clear()
     _remembered.update({key: known[key] for key in unseen})
