@@ -21,7 +21,7 @@ Sequences for Data Visualization" (arXiv 2107.02270, 2021)."""
 
 SYMBOLS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "star": "★", "cross": "✚", "hexagon": "⬢",
-    "triangle-down": "▼", "x": "✖", "pentagon": "⬟", "triangle-left": "◀", "triangle-right": "▶", "hourglass": "⧗",
+    "triangle-down": "▼", "x": "✖", "pentagon": "⬟", "triangle-left": "◀", "triangle-right": "▶", "hexagram": "✶",
     "bowtie": "⧓",
 }  # fmt: skip
 """Plotly's names, and the characters that look like them."""
