@@ -42,11 +42,11 @@ class Posterior:
     def __call__(self, faces: FaceBatch) -> Tensor:
         """Return float (B, 7, 112, 112), -1 impossible to 1 certain, in the order of EXPRESSIONS."""
         images = faces.images
-        planes = (_posteriors(images) * 2 - 1).to(images)
+        planes = (posteriors(images) * 2 - 1).to(images)
         return planes[:, :, None, None].expand(-1, -1, *images.shape[-2:]).contiguous()
 
 
-def _posteriors(images: Tensor) -> Tensor:
+def posteriors(images: Tensor) -> Tensor:
     """Posteriors (B, 7) on the CPU; only images that this process has not seen yet are shown to the net."""
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images.detach().cpu().numpy()]
     known = {key: posterior for key in keys if (posterior := _remembered.get(key)) is not None}

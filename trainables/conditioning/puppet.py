@@ -15,7 +15,7 @@ from veil.registry import conditionings
 
 WEIGHTS = Path(__file__).with_name("puppet.safetensors")
 """Least-squares fit of the landmarks of 68 points to pose and actions, over faces of FER-2013's training part and their
-mirror images; `tests/benchmarks/puppet.py` makes it."""
+mirror images; `tests/benchmarks/average_faces.py` makes it."""
 
 ACTIONS = (
     "right eye open", "left eye open", "right brow raised", "left brow raised", "brows apart",
