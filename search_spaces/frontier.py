@@ -1,0 +1,61 @@
+"""Every anonymizer on one frontier: classical filters, the k-Same family, published GANs as styles, and our own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna import Trial
+
+from search_spaces.baselines import BaselinesSpace
+from veil.interfaces import Anchor
+from veil.registry import search_spaces
+
+STYLES = ("deepprivacy_style", "ciagan_style", "ganonymization_style")
+
+CONDITIONINGS = (
+    "emoji+posterior", "puppet+posterior", "landmarks", "landmarks+posterior", "landmarks+expression_regions",
+    "masked+landmarks+posterior", "pixels",
+)  # fmt: skip
+"""From seven numbers of a face to all of it: what a generator sees bounds what it can give away."""
+
+
+@search_spaces.register("frontier")
+class FrontierSpace(BaselinesSpace):
+    """The anchors of all families, ours among them; the sampler goes on with ours alone.
+
+    Ours are trained with random identity codes, so that two pictures of one person need not show one new person, and
+    without.
+    """
+
+    trainables = ("gan_anonymizer", *STYLES, *BaselinesSpace.trainables)
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Ours first, for they take longest."""
+        weights = {"weight_id": 1.0, "weight_expr": 2.0, "weight_rec": 3.0}
+        return (
+            *(
+                Anchor("gan_anonymizer", {"conditioning": name, "identity_code": code, **weights})
+                for name in CONDITIONINGS
+                for code in ("none", "random")
+                if code == "none" or name != "pixels"
+            ),
+            *(Anchor(style, {"weight_rec": weight}) for style in STYLES for weight in (10.0, 100.0)),
+            *super().anchors(),
+        )
+
+    def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:
+        """Settings of ours, of a style, or of a baseline."""
+        if trainable in BaselinesSpace.trainables:
+            return super().suggest(trial, trainable)
+        if trainable in STYLES:
+            return {"weights": {"rec": trial.suggest_float("weight_rec", 1.0, 100.0, log=True)}}
+        code = trial.suggest_categorical("identity_code", ("none", "random"))
+        return {
+            "conditioning": trial.suggest_categorical("conditioning", CONDITIONINGS),
+            "identity_code": code,
+            "weights": {
+                "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
+                "expr": trial.suggest_float("weight_expr", 0.1, 10.0, log=True),
+                "rec": trial.suggest_float("weight_rec", 1.0, 100.0, log=True),
+                "diversity": 1.0 if code == "random" else 0.0,
+            },
+        }
