@@ -152,3 +152,13 @@ def test_shipped_card_is_true():
     assert np.mean(read == truth) == pytest.approx(card["test"]["accuracy"], abs=1e-3)
     found = confusion_matrix(truth, read, labels=range(len(EXPRESSIONS)))
     assert np.abs(found - np.array(card["test"]["confusion"])).sum() <= 8
+
+
+@torch.no_grad()
+def test_features_are_what_the_last_layer_classifies(teacher):
+    net = FerResNet.load_from(teacher)
+    images = torch.rand(2, 3, CROP_SIZE, CROP_SIZE) * 2 - 1
+    features, logits = net.features_and_logits(images)
+    assert features.shape == (2, 192)
+    torch.testing.assert_close(logits, net(images))
+    torch.testing.assert_close(net.body.head(features) / 2.0, net(images))

@@ -26,8 +26,11 @@ CONDITIONING = "parsing+pose+heatmaps"
 def trial(tmp_path):
     torch.manual_seed(0)
     channels = build_conditioning(CONDITIONING).channels
-    description = {"conditioning": CONDITIONING, "channels": channels, "width": 8}
-    save_generator(tmp_path / "generator", UNet(channels, 8), description)
+    generator = UNet(channels, 8, code_size=5)
+    torch.nn.init.normal_(generator.film.layers[-1].weight, std=0.1)
+    code = {"identity": "random", "size": 4, "at_use": "image", "seed": 3, "preferences": [0.5]}
+    description = {"conditioning": CONDITIONING, "channels": channels, "width": 8, "code_size": 5, "code": code}
+    save_generator(tmp_path / "generator", generator, description)
     record = TrialRecord(
         number=0,
         state="valid",
