@@ -239,7 +239,7 @@ def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -
 
 
 def face_counts(records: Sequence[TrialRecord]) -> list[str]:
-    """What is missing of the faces that were judged and trained on, one sentence for each different finding."""
+    """What a reader must know of the faces that were judged and trained on, a sentence for each different finding."""
     trials: dict[str, list[int]] = {}
     for record in records:
         if (score := record.score) is not None:
@@ -256,6 +256,8 @@ def face_counts(records: Sequence[TrialRecord]) -> list[str]:
             counts = {"people": record.training_faces.get("people", 0), **remarkable}
             words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
             trials.setdefault(f"training faces: {words}", []).append(record.number)
+        for note in record.notes:
+            trials.setdefault(note, []).append(record.number)
     return [
         line if len(numbers) == len(records) else f"{line} (trial {', '.join(map(str, numbers))})"
         for line, numbers in trials.items()

@@ -19,6 +19,7 @@ from veil.faces.table import images_to_tensor, tensor_to_images
 from veil.interfaces import FaceBatch, TrialContext
 from veil.picking import Budget, pick_point
 from veil.protocol.score import Estimate, TrialScore
+from veil.reporting import face_counts
 from veil.runtime import LocalLauncher
 from veil.study import Manifest, StudyFolder, TrialRecord
 
@@ -87,17 +88,20 @@ def test_outputs_are_never_registered(tmp_path: Path) -> None:
     )  # fmt: skip
     folder = StudyFolder(config.folder)
     folder.create(config, manifest)
-    folder.write_record(
-        TrialRecord(
-            number=3,
-            state="valid",
-            trainable="published",
-            family="published",
-            label="CIAGAN (published)",
-            objectives=estimates,
-            score=score,
-        )
+    record = TrialRecord(
+        number=3,
+        state="valid",
+        trainable="published",
+        family="published",
+        label="CIAGAN (published)",
+        objectives=estimates,
+        score=score,
+        notes=("2 of 9 faces were published as they were.",),
     )
+    folder.write_record(record)
+    assert face_counts([record, record.model_copy(update={"number": 4, "notes": ()})]) == [
+        "2 of 9 faces were published as they were. (trial 3)"
+    ]
     with pytest.raises(ConfigError, match=r"trial 3 \(CIAGAN .* cannot be registered: it applies to no images but"):
         pick_point(folder, Budget(None, None, True, None), "faces@good", Console(file=io.StringIO()))
     assert not (folder.path / "sealed.jsonl").exists(), "the sealed people were not looked at"
