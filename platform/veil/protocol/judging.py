@@ -50,8 +50,12 @@ def open_judge(
         AssetError: a model's weights cannot be had.
     """
     check_roles(config.roles)
-    names = config.roles.search if target_split == "search" else config.roles.report
-    return assemble_judge(config, names, config.roles.proxies, faces, target_split, cache, device, run_attacks, extra)
+    names, others = config.roles.search, config.roles.report
+    if target_split == "sealed":
+        names, others = others, names
+    return assemble_judge(
+        config, names, config.roles.proxies, faces, target_split, cache, device, run_attacks, extra, others
+    )
 
 
 def assemble_judge(
@@ -64,14 +68,15 @@ def assemble_judge(
     device: str = "cpu",
     run_attacks: Runner = run_in_turn,
     extra: Mapping[str, FaceTable] | None = None,
+    also_judging: Sequence[str] = (),
 ) -> Judge:
-    """A judge with its models loaded, whoever chose which recognizers score and which are only read.
+    """A judge with its models loaded, whoever chose which recognizers score here, which elsewhere, and which are read.
 
     Raises:
         ProtocolError: a model that scores is also a proxy.
         AssetError: a model's weights cannot be had.
     """
-    suite, judging = config.suite, (*config.roles.search, *config.roles.report)
+    suite = config.suite
     labelled = {
         name: drawn
         for name, table in (extra or {}).items()
@@ -89,7 +94,7 @@ def assemble_judge(
         features=load_feature_net(suite.features),
         perceptual=load_perceptual_distance(),
         labelled=labelled,
-        also_judging={name: registry.recognizers.get(name).weights_sha256() for name in judging},
+        also_judging={name: registry.recognizers.get(name).weights_sha256() for name in also_judging},
         device=device,
         run_attacks=run_attacks,
     )
