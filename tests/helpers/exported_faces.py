@@ -39,5 +39,6 @@ def run_tool(export: Path, out: Path, change: Callable[[np.ndarray], np.ndarray]
     for path in sorted(export.rglob("*.png")):
         target = (out / path.relative_to(export)).with_suffix(suffix)
         target.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(target), change(cv2.imread(str(path))), [cv2.IMWRITE_JPEG_QUALITY, 95])
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix == ".jpg" else []
+        assert cv2.imwrite(str(target), change(cv2.imread(str(path))), quality)
     return out
