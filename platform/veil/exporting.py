@@ -78,12 +78,13 @@ def export_faces(config: StudyConfig, folder: Path, crops: bool, console: Consol
         with preparation_bar(console) as progress:
             faces = StudyFaces.load(config.data, prepare_study(config.data, cache_folder(), progress))
         written: list[ExportedFace] = []
-        for source, wanted in _sources(config, faces):
+        sources = list(_sources(config, faces))
+        for source, wanted in sources:
             files = _write_crops(wanted, temporary) if crops else _write_photographs(source, config, wanted, temporary)
             title = f"writing {source.dataset}"
             written += track(files, title, total=len(wanted), console=console, transient=True)
         manifest = ExportManifest(
-            datasets=tuple(source.dataset for source in (main_faces(config.data), *config.data.extra)),
+            datasets=tuple(dict.fromkeys(source.dataset for source, _ in sources)),
             contract_hash=faces.people.contract_hash,
             data_hash=faces.data_hash,
             faces=tuple(sorted(written, key=lambda face: face.file)),

@@ -77,6 +77,7 @@ def test_crops_of_all_who_are_judged(faces: StudyFaces, tmp_path: Path) -> None:
 def test_without_labelled_faces_there_are_people_alone(faces: StudyFaces, tmp_path: Path) -> None:
     manifest = export_faces(config(labelled_images=0), tmp_path / "out", True, Console(file=io.StringIO()))
     assert {face.file.split("/")[0] for face in manifest.faces} == {"attacker", "search", "sealed"}
+    assert manifest.datasets == ("orl",)
 
 
 def test_a_folder_in_use_is_refused_before_faces_are_prepared(tmp_path: Path) -> None:
