@@ -131,10 +131,10 @@ DIGITS = {"hypervolume": 3}
 def difference_words(difference: PairedDifference, digits: int = 2) -> str:
     """A difference with its interval.
 
-    >>> difference_words(PairedDifference(0.02, -0.011, 0.05, 0.1))
-    '+0.02 [-0.01, +0.05]'
+    >>> difference_words(PairedDifference(-0.001, -0.011, 0.05, 0.1))
+    '+0.00 [-0.01, +0.05]'
     """
-    return f"{difference.value:+.{digits}f} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
+    return f"{difference.value:+z.{digits}f} [{difference.low:+z.{digits}f}, {difference.high:+z.{digits}f}]"
 
 
 def change_sentence(
