@@ -72,7 +72,7 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
     if name is not None and not getattr(trainables.get(record.trainable), "registrable", True):
         raise ConfigError(
             f"trial {chosen.trial} ({chosen.label}) cannot be registered: it applies to no images but those "
-            "of this study; leave out --register to rescore it. " + _next_candidate(candidates)
+            "of this study; leave out --register to rescore it, or choose another trial with --trial"
         )
     tracker = Tracker(config, folder.manifest())
     console.print(
