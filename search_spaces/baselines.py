@@ -1,7 +1,7 @@
-"""What learning has to beat: classical filters and the k-Same family, over their meaningful strengths."""
+"""What a new method has to beat: classical filters, the k-Same family, and published GANs as styles of ours."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from optuna import Trial
 
@@ -12,11 +12,10 @@ LARGEST_K = {"average": 10, "select": 5, "furthest": 10}
 """The default splits give a pool of 12 people, of whom 10 show the more frequent expressions."""
 
 
-@search_spaces.register("baselines")
 class BaselinesSpace:
-    """Every classical and k-Same baseline; the anchors are the grid that comparisons in the field show."""
+    """Classical and k-Same baselines; the anchors are the grid that comparisons in the field show."""
 
-    trainables = ("baseline", "ksame")
+    trainables: ClassVar[tuple[str, ...]] = ("baseline", "ksame")
 
     def anchors(self) -> Sequence[Anchor]:
         """Each method from mild to strong."""
@@ -46,6 +45,31 @@ class BaselinesSpace:
         if method == "pixelate":
             return {"method": method, "block": trial.suggest_int("block", 2, 56)}
         return {"method": method, "area": trial.suggest_categorical("area", ("eyes", "face", "crop"))}
+
+
+@search_spaces.register("baselines")
+class AllBaselinesSpace(BaselinesSpace):
+    """Classical and k-Same baselines, and published GANs as styles of ours, at the weights of their papers first."""
+
+    trainables = (*BaselinesSpace.trainables, "deepprivacy_style", "ciagan_style", "ganonymization_style")
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Those that train nothing, then the styles."""
+        return (
+            *super().anchors(),
+            Anchor("deepprivacy_style", {"weight_rec": 10.0}),
+            Anchor("ciagan_style", {"weight_rec": 10.0, "weight_target": 1.0}),
+            Anchor("ganonymization_style", {"weight_rec": 100.0}),
+        )
+
+    def suggest(self, trial: Trial, trainable: str) -> dict[str, Any]:
+        """One method and its strength."""
+        if trainable in BaselinesSpace.trainables:
+            return super().suggest(trial, trainable)
+        weights = {"rec": trial.suggest_float("weight_rec", 3.0, 300.0, log=True)}
+        if trainable == "ciagan_style":
+            weights["target"] = trial.suggest_float("weight_target", 0.1, 10.0, log=True)
+        return {"weights": weights}
 
 
 def _ksame(selection: str, k: int, warp: bool = False) -> Anchor:
