@@ -80,6 +80,17 @@ def test_mini_xception_equals_litert() -> None:
 
 
 @pytest.mark.data
+def test_mini_xception_shows_what_its_last_layer_classifies() -> None:
+    require_assets("mini_xception_hdf5")
+    net, images = MiniXception.load(), recorded_images()
+    maps = []
+    net.blocks.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    features, logits = net.features_and_logits(images)
+    torch.testing.assert_close(logits, net(images))
+    torch.testing.assert_close(features, maps[0].flatten(2).mean(dim=2))
+
+
+@pytest.mark.data
 def test_face_api_expression_equals_face_api() -> None:
     require_assets(*ASSETS["face_api_expression"])
     posteriors = load_expression_net("face_api_expression")(recorded_images()).softmax(1).numpy()
