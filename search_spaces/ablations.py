@@ -21,14 +21,19 @@ class Variant(NamedTuple):
     settings: Mapping[str, Any]
 
 
-FULL: Mapping[str, Any] = {"conditioning": "landmarks", "weights": {"id": 1.0, "expr": 1.0, "rec": 10.0}}
+FULL: Mapping[str, Any] = {
+    "conditioning": "landmarks",
+    "weights": {"id": 1.0, "expr": 2.0, "rec": 3.0},
+    "teacher_transform_strength": 0.5,
+}
 
 VARIANTS: Mapping[str, Variant] = {
     "without L_id": Variant("removing L_id", {"weights": {"id": 0.0}}),
     "without L_expr": Variant("removing L_expr", {"weights": {"expr": 0.0}}),
     "L_expr by features": Variant("comparing the teacher's features instead of KL", {"expression_loss": "feature"}),
     "L_expr by KL and features": Variant("comparing the teacher's features too", {"expression_loss": "kl+feature"}),
-    "without random views": Variant("showing proxies the image itself", {"proxy_transforms": False}),
+    "without proxies' views": Variant("showing proxies the image itself", {"proxy_transforms": False}),
+    "without teacher's views": Variant("showing the teacher the image itself", {"teacher_transform_strength": 0.0}),
     "without warm start": Variant("starting from noise", {"warm_start_images": 0}),
     "random code": Variant("giving each image a random identity code", {"identity_code": "random"}),
     "random code, diversity": Variant(
@@ -38,6 +43,10 @@ VARIANTS: Mapping[str, Variant] = {
     "sees heatmaps": Variant("showing heatmaps instead of landmark lines", {"conditioning": "heatmaps"}),
     "sees parsing": Variant("showing a parsing map instead of landmark lines", {"conditioning": "parsing"}),
     "sees the posterior": Variant("showing the expression's posterior too", {"conditioning": "landmarks+posterior"}),
+    "sees a puppet": Variant("showing a puppet instead of the face's own landmarks", {"conditioning": "puppet"}),
+    "sees an emoji": Variant(
+        "showing an emoji and the posterior instead of landmarks", {"conditioning": "emoji+posterior"}
+    ),
     "sees expression regions": Variant(
         "showing the pixels of eyes, brows and mouth too", {"conditioning": "landmarks+expression_regions"}
     ),

@@ -13,7 +13,8 @@ CONDITIONINGS = (
     "puppet", "emoji", "eyes", "mouth", "expression_regions",
     "masked+keypoints", "masked+landmarks", "masked+parsing", "masked+landmarks+posterior",
     "landmarks+pose", "heatmaps+pose", "parsing+pose", "parsing+lowpass", "lowpass+landmarks",
-    "landmarks+mouth", "expression_regions+landmarks", "posterior+pose", "posterior+landmarks", "puppet+posterior", "emoji+posterior",
+    "landmarks+mouth", "expression_regions+landmarks", "posterior+pose", "posterior+landmarks",
+    "puppet+posterior", "emoji+posterior",
 )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ class FrontierSpace(BaselinesSpace):
         return {
             "conditioning": trial.suggest_categorical("conditioning", CONDITIONINGS),
             "identity_code": code,
+            "teacher_transform_strength": 0.5,
             "weights": {
                 "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
                 "expr": trial.suggest_float("weight_expr", 0.1, 10.0, log=True),

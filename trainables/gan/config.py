@@ -61,7 +61,10 @@ class GanConfig(Settings):
         None, description="one training for all λ in these ranges, shared by the trials that `weights` tells apart"
     )
     proxy_transforms: bool = Field(True, description="show the proxies random views instead of the image itself")
-    transform_strength: float = Field(1.0, gt=0, le=2, description="of the random views")
+    transform_strength: float = Field(1.0, gt=0, le=2, description="of the proxies' random views")
+    teacher_transform_strength: float = Field(
+        0.0, ge=0, le=2, description="of the random views that the teacher gets; 0 shows it the image itself"
+    )
     id_margin: float = Field(0.0, ge=-1, le=1, description="cosine below which an image counts as another person")
     expression_loss: ExpressionLoss = Field("kl", description="compare the teacher's posteriors, its features, or both")
     expr_temperature: float = Field(2.0, gt=0, description="of the teacher's posteriors in the loss")

@@ -188,6 +188,7 @@ class Job:
                 rec_region=config.rec_region,
                 id_margin=config.id_margin,
                 transform_strength=config.transform_strength if config.proxy_transforms else 0.0,
+                teacher_transform_strength=config.teacher_transform_strength,
                 expr_temperature=config.expr_temperature,
                 expression_loss=config.expression_loss,
                 codes=codes,

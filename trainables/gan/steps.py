@@ -45,6 +45,7 @@ class StepSettings:
         rec_region: where it is compared: everywhere, or around the face alone.
         id_margin: cosine below which an image counts as another person.
         transform_strength: of the random views that the proxies get; 0 shows them the image itself.
+        teacher_transform_strength: the same for the teacher.
         expr_temperature: of the teacher's posteriors.
         expression_loss: how the teacher's views are compared.
         codes: what the generator is told; a term that has a range in it takes λ from the sample instead of `weights`.
@@ -58,6 +59,7 @@ class StepSettings:
     rec_region: Literal["image", "context"] = "image"
     id_margin: float = 0.0
     transform_strength: float = 1.0
+    teacher_transform_strength: float = 0.0
     expr_temperature: float = 2.0
     expression_loss: ExpressionLoss = "kl"
     codes: CodeSettings = NO_CODE
@@ -276,8 +278,9 @@ def _terms(
             chosen = torch.from_numpy(batch.samples.codes).to(images.device)
             terms["target"] = target_loss(embeddings, [chosen @ people for people in judges.references.people])
     if weights.expr > 0:
+        views = _views(images, batch.samples, settings.teacher_transform_strength)
         with runtime.autocast():
-            outputs_of_teacher = judges.references.teacher(images)
+            outputs_of_teacher = judges.references.teacher(views)
         terms["expr"] = expression_loss(
             outputs_of_teacher.float(), seen.teacher, settings.expression_loss, settings.expr_temperature
         )
@@ -285,7 +288,7 @@ def _terms(
 
 
 def _views(images: Tensor, samples: Samples, strength: float) -> Tensor:
-    """What the proxies get to see; two images of one sample are seen alike."""
+    """What a frozen net gets to see; two images of one sample are seen alike."""
     if strength == 0:
         return images
     times = len(images) // len(samples.indices)

@@ -143,6 +143,27 @@ def test_each_term_alone_trains_the_generator(faces, tmp_path, term, monkeypatch
         assert after["film.layers.2.weight"].abs().max() > 1e-4, "or the code plays no part"
 
 
+@pytest.mark.parametrize(
+    ("strength", "term", "moves"),
+    [
+        ("transform", "id", True),
+        ("teacher_transform", "expr", True),
+        ("transform", "expr", False),
+        ("teacher_transform", "id", False),
+    ],
+)
+def test_each_frozen_net_sees_its_own_views(faces, tmp_path, strength, term, moves):
+    weights = LossWeights(**(dict.fromkeys(("adv", "rec", "id", "expr"), 0.0) | {term: 1.0}))
+    first = []
+    for value in (0.0, 1.0):
+        task = plan(4, weights=weights)
+        task = replace(task, step=replace(task.step, **{f"{strength}_strength": value}))
+        LocalLauncher(lambda metrics, images: first.append(metrics[f"loss/{term}"]))(
+            job(task, faces, tmp_path / str(value))
+        )
+    assert (first[0] != first[1]) == moves, "both begin with the same generator"
+
+
 def test_sampled_weights_take_the_place_of_fixed_ones(faces, tmp_path):
     # Ranges that are points within rounding: the training is the one with these weights.
     fixed = LossWeights(adv=1, rec=10, id=2, expr=3)
