@@ -1,9 +1,9 @@
-"""Makes the weights of the conditionings `puppet` and `emoji`: landmarks as linear functions of what they copy.
+"""Makes the weights of the conditionings `puppet`, `emoji` and `archetype`: linear functions of what they copy.
 
     python tests/benchmarks/average_faces.py TABLE
 
-fits them by least squares to the train part of a prepared face table and to its mirror images, writes them beside the
-conditionings, and prints how much of the landmarks' variance they explain.
+fits landmarks or grey pixels by least squares to the train part of a prepared face table and to its mirror images,
+writes the coefficients beside the conditionings, and prints how much of the variance they explain.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainables.conditioning import emoji, puppet
+from trainables.conditioning import archetype, emoji, puppet
 from trainables.conditioning.geometry import mirror_faces
 from trainables.conditioning.posterior import posteriors
 from veil.faces.table import FaceTable, images_to_tensor
@@ -35,17 +35,21 @@ def main() -> None:
     print(f"{len(table)} faces and their mirror images")
     fit(puppet.WEIGHTS, puppet.features(both, torch.cat([pose, mirrored.pose])), both)
     # An expression has no side: both images have one posterior.
-    fit(emoji.WEIGHTS, posteriors(images).repeat(2, 1), both)
+    expressions = posteriors(images)
+    fit(emoji.WEIGHTS, expressions.repeat(2, 1), both)
+    grey = images.mean(dim=1)
+    # Both images at once give what their mean gives, but for the variance explained.
+    fit(archetype.WEIGHTS, expressions, (grey + grey.flip(-1)) / 2, torch.float16)
 
 
-def fit(path: Path, known: Tensor, landmarks: Tensor) -> None:
-    """Write the coefficients that give landmarks (N, 68, 2) from features (N, F)."""
-    target, known = landmarks.double().flatten(1), known.double()
+def fit(path: Path, known: Tensor, target: Tensor, kept: torch.dtype = torch.float32) -> None:
+    """Write the coefficients that give a target (N, …) from features (N, F)."""
+    target, known = target.flatten(1).double(), known.double()
     coefficients = torch.linalg.lstsq(known, target, driver="gelsd").solution
     left = (target - known @ coefficients).square().mean(0).sum() / target.var(0).sum()
-    save_file({"coefficients": coefficients.float().contiguous()}, path)
+    save_file({"coefficients": coefficients.to(kept).contiguous()}, path)
     path.chmod(0o644)
-    print(f"{path.name}: {1 - left:.0%} of the landmarks' variance explained")
+    print(f"{path.name}: {1 - left:.0%} of the variance explained")
 
 
 if __name__ == "__main__":
