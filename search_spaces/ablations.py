@@ -23,8 +23,8 @@ class Variant(NamedTuple):
 
 FULL: Mapping[str, Any] = {
     "conditioning": "landmarks",
-    "weights": {"id": 1.0, "expr": 2.0, "rec": 3.0},
-    "teacher_transform_strength": 0.5,
+    "weights": {"id": 1.0, "expr": 3.0, "rec": 10.0},
+    "teacher_transform_strength": 1.0,
 }
 
 VARIANTS: Mapping[str, Variant] = {

@@ -11,8 +11,11 @@ from veil.registry import search_spaces
 
 STYLES = ("deepprivacy_style", "ciagan_style", "ganonymization_style")
 
+EXPRESSION_ALONE = ("emoji+posterior", "archetype+posterior", "archetype+emoji+posterior")
+"""Conditionings that show seven numbers of a face: there is hardly an identity to push away."""
+
 CONDITIONINGS = (
-    "emoji+posterior", "puppet+posterior", "landmarks", "landmarks+posterior", "landmarks+expression_regions",
+    *EXPRESSION_ALONE, "puppet+posterior", "landmarks", "landmarks+posterior", "landmarks+expression_regions",
     "masked+landmarks+posterior", "pixels",
 )  # fmt: skip
 """From seven numbers of a face to all of it: what a generator sees bounds what it can give away."""
@@ -30,10 +33,9 @@ class FrontierSpace(BaselinesSpace):
 
     def anchors(self) -> Sequence[Anchor]:
         """Ours first, for they take longest."""
-        weights = {"weight_id": 1.0, "weight_expr": 2.0, "weight_rec": 3.0}
         return (
             *(
-                Anchor("gan_anonymizer", {"conditioning": name, "identity_code": code, **weights})
+                Anchor("gan_anonymizer", {"conditioning": name, "identity_code": code, **_weights(name)})
                 for name in CONDITIONINGS
                 for code in ("none", "random")
                 if code == "none" or name != "pixels"
@@ -52,7 +54,7 @@ class FrontierSpace(BaselinesSpace):
         return {
             "conditioning": trial.suggest_categorical("conditioning", CONDITIONINGS),
             "identity_code": code,
-            "teacher_transform_strength": 0.5,
+            "teacher_transform_strength": 1.0,
             "weights": {
                 "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
                 "expr": trial.suggest_float("weight_expr", 0.1, 10.0, log=True),
@@ -60,3 +62,7 @@ class FrontierSpace(BaselinesSpace):
                 "diversity": 1.0 if code == "random" else 0.0,
             },
         }
+
+
+def _weights(conditioning: str) -> dict[str, float]:
+    return {"weight_id": 0.1 if conditioning in EXPRESSION_ALONE else 1.0, "weight_expr": 3.0, "weight_rec": 10.0}
