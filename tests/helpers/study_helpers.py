@@ -1,4 +1,4 @@
-"""Studies run as a user runs them: through the command line, in a process of their own."""
+"""Studies run as a user runs them: through the command line."""
 
 import subprocess
 import sys
@@ -8,13 +8,26 @@ import optuna
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from typer.testing import CliRunner
 
+from veil.cli import EXIT_ERROR, app
+from veil.errors import VeilError
 from veil.study import StudyFolder
 
 
 def run_veil(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run `veil ARGS` and return what it printed and its exit status."""
+    """Run `veil ARGS` in a process of its own and return what it printed and its exit status."""
     return subprocess.run(veil_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def call_veil(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which spares the imports; for commands that start no Ray."""
+    result = CliRunner().invoke(app, arguments)
+    if isinstance(result.exception, VeilError):
+        return subprocess.CompletedProcess(arguments, EXIT_ERROR, result.stdout, str(result.exception))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 def veil_command(*arguments: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from study_helpers import mlflow_runs, optuna_trials, run_veil, veil_command, write_analytic_study
+from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil, veil_command, write_analytic_study
 
 from veil.study import StudyFolder
 
@@ -25,14 +25,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_study_ends_with_the_same_trials_everywhere(studies: Path) -> None:
-    study = write_analytic_study(studies, "toy", trials=6)
+    study = write_analytic_study(studies, "toy", trials=4)
     result = run_veil("sweep", "--config", str(study))
     assert result.returncode == 0, result.stdout + result.stderr
     folder = StudyFolder(studies / "studies" / "toy")
     records = folder.records()
     trials = optuna_trials(folder)
     runs = {int(run.data.tags["veil.trial"]): run for run in mlflow_runs(folder, "trial")}
-    assert [record.number for record in records] == [trial.number for trial in trials] == sorted(runs) == list(range(6))
+    assert [record.number for record in records] == [trial.number for trial in trials] == sorted(runs) == list(range(4))
     for record, trial in zip(records, trials, strict=True):
         x, y = record.params["x"], record.params["y"]
         assert trial.state == TrialState.COMPLETE
@@ -44,25 +44,25 @@ def test_study_ends_with_the_same_trials_everywhere(studies: Path) -> None:
     assert folder.page_path.stat().st_size > 100_000
     assert "hypervolume" in result.stdout
 
-    again = run_veil("sweep", "--config", str(study))
+    again = call_veil("sweep", "--config", str(study))
     assert again.returncode == 0, again.stderr
     assert folder.records() == records, "a finished study must not run anything again"
 
-    other_suite = run_veil("sweep", "--config", str(study), "--set", "suite.far=0.02")
+    other_suite = call_veil("sweep", "--config", str(study), "--set", "suite.far=0.02")
     assert other_suite.returncode == 2
     assert "suite_hash" in other_suite.stderr and "--set study=NAME" in " ".join(other_suite.stderr.split())
     assert folder.records() == records
 
     given = "search.anchors=[{trainable: analytic, settings: {x: 0.25}}]"
-    more = run_veil("sweep", "--config", str(study), "--set", "search.trials=8", "--set", given)
+    more = run_veil("sweep", "--config", str(study), "--set", "search.trials=6", "--set", given)
     assert more.returncode == 0, more.stderr
-    assert folder.records()[:6] == records and len(folder.records()) == 8
-    added = folder.records()[6]
+    assert folder.records()[:4] == records and len(folder.records()) == 6
+    added = folder.records()[4]
     assert (added.params["x"], added.params["y"], added.sampled) == (0.25, 0.0, {})
 
 
 def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
-    study = write_analytic_study(studies, "killed", trials=6, sleep_seconds=3.0)
+    study = write_analytic_study(studies, "killed", trials=4, sleep_seconds=2.0)
     folder = StudyFolder(studies / "studies" / "killed")
     driver = subprocess.Popen(
         veil_command("sweep", "--config", str(study)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -82,7 +82,7 @@ def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
     records = folder.records()
     trials = optuna_trials(folder)
     runs = mlflow_runs(folder, "trial")
-    assert len(records) == len(trials) == len(runs) == 6
+    assert len(records) == len(trials) == len(runs) == 4
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert records[: len(finished)] == finished or all(record in records for record in finished)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from study_helpers import mlflow_runs, run_veil
+from study_helpers import call_veil, mlflow_runs, run_veil
 
 from veil.assets import fetch
 from veil.errors import AssetError
@@ -53,14 +53,14 @@ def test_each_trial_is_judged_by_its_own_suite(study: StudyFolder) -> None:
 
 def test_curves_are_shown_and_nothing_can_be_picked(study: StudyFolder, tmp_path: Path) -> None:
     root = str(study.path.parent)
-    shown = run_veil("robustness", study.name, "--root", root)
+    shown = call_veil("robustness", study.name, "--root", root)
     assert shown.returncode == 0, shown.stderr
     assert "enrolment_images" in shown.stdout and shown.stdout.index(" 1 ") < shown.stdout.index(" all ")
-    answered = run_veil("report", study.name, "--root", root)
+    answered = call_veil("report", study.name, "--root", root)
     assert answered.returncode == 0, answered.stderr
     assert "informed with enrolment_images=all instead of 1 changes" in " ".join(answered.stdout.split())
-    frontier = run_veil("frontier", study.name, "--root", root)
+    frontier = call_veil("frontier", study.name, "--root", root)
     assert frontier.returncode == 2 and "veil robustness strengths" in " ".join(frontier.stderr.split())
-    picked = run_veil("pick", study.name, "--root", root, "--knee")
+    picked = call_veil("pick", study.name, "--root", root, "--knee")
     assert picked.returncode == 2 and "nothing to pick" in picked.stderr
     assert not study.page_path.exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from study_helpers import mlflow_runs, optuna_trials, run_veil
+from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil
 
 from veil.assets import cache_folder, fetch
 from veil.config import DataConfig
@@ -85,11 +85,11 @@ def test_three_levels_of_runs_with_artifacts(study: StudyFolder) -> None:
 
 def test_picked_point_is_rescored_on_sealed_people_and_registered(study: StudyFolder) -> None:
     root = str(study.path.parent)
-    refused = run_veil("pick", "tiny", "--root", root, "--max-leak", "0.0")
+    refused = call_veil("pick", "tiny", "--root", root, "--max-leak", "0.0")
     assert refused.returncode == 2 and "no trial leaks at most 0.0" in refused.stderr
     assert not (study.path / "sealed.jsonl").exists(), "sealed people must not be looked at for nothing"
 
-    picked = run_veil("pick", "tiny", "--root", root, "--trial", "2", "--register", "face-anonymizer@balanced")
+    picked = call_veil("pick", "tiny", "--root", root, "--trial", "2", "--register", "face-anonymizer@balanced")
     assert picked.returncode == 0, picked.stdout + picked.stderr
     assert "dlib_resnet" in picked.stdout and "look 1" in picked.stdout
     assert len((study.path / "sealed.jsonl").read_text(encoding="utf-8").splitlines()) == 1
@@ -125,7 +125,7 @@ def test_budget_broken_on_sealed_people_registers_nothing(study: StudyFolder, tm
     original = study.record_path(0).read_text(encoding="utf-8")
     study.write_record(claimed)
     try:
-        result = run_veil(
+        result = call_veil(
             "pick", "tiny", "--root", str(study.path.parent), "--max-leak", "0.1", "--register", "lucky@best"
         )
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from orl_crops import require_assets
-from study_helpers import mlflow_runs, run_veil
+from study_helpers import call_veil, mlflow_runs, run_veil
 
 from veil.assets import fetch
 from veil.study import StudyFolder, TrialRecord
@@ -97,9 +97,12 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
     )
     assert labelled(blur)["low"] == 12
     assert blur.score is not None and study.manifest().data_hash != blur.score.data_hash, "all faces, people alone"
-    answered = run_veil("report", "--study", "beside", "--root", str(tmp_path), "--json", str(tmp_path / "report.json"))
+    report = tmp_path / "report.json"
+    answered = call_veil("report", "--study", "beside", "--root", str(tmp_path), "--json", str(report))
+        "report", "--study", "beside", "--root", str(tmp_path), "--json", str(tmp_path / "report.json")
+    )
     assert answered.returncode == 0, answered.stderr
-    (section,) = json.loads((tmp_path / "report.json").read_text())["sections"]
+    (section,) = json.loads(report.read_text())["sections"]
     assert section["rows"][0]["name"] == "blur 11 (classical, trial 0)" and (study.path / "report.html").is_file()
     runs = {run.data.tags["veil.trial"]: run for run in mlflow_runs(study, "trial")}
     assert runs["0"].data.metrics["labelled/fer2013/macro_f1_low"] >= 0
@@ -107,30 +110,27 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
 
 
 def test_the_same_people_under_every_detector(orl: Path, tmp_path: Path) -> None:
-    search = {"space": "detectors", "trials": 8, "sampler": "random", "max_concurrent_trials": 2}
+    search = {"space": "detectors", "trials": 5, "sampler": "random", "max_concurrent_trials": 2}
     study = sweep(tmp_path, "found", orl, search)
     records = {record.label: record for record in study.records()}
-    assert len(records) == 8, "YuNet, with jitter too, MTCNN, and RetinaFace where its weights are"
+    assert len(records) == 5, "two of YuNet, two of it with jitter, and one of MTCNN"
     contracts = {}
     for label, record in records.items():
         assert record.detector == label.split(" · ")[1]
-        if record.state == "valid":
-            assert record.score is not None
-            contracts.setdefault(record.detector, record.score.contract_hash)
-            assert record.score.contract_hash == contracts[record.detector]
-        else:
-            assert "is left out" in str(record.reason)
-    assert {"yunet", "yunet+jitter"} <= set(contracts) and len(set(contracts.values())) == len(contracts)
+        assert record.state == "valid" and record.score is not None, record.reason
+        contracts.setdefault(record.detector, record.score.contract_hash)
+        assert record.score.contract_hash == contracts[record.detector]
+    assert {"yunet", "yunet+jitter"} < set(contracts) and len(set(contracts.values())) == len(contracts)
     assert study.manifest().contract_hash == contracts["yunet"]
 
     root = str(tmp_path)
-    shown = run_veil("sensitivity", "found", "--root", root)
+    shown = call_veil("sensitivity", "found", "--root", root)
     assert shown.returncode == 0, shown.stderr
     assert "yunet (reference)" in shown.stdout and "yunet+jitter" in shown.stdout and "50 of 50" in shown.stdout
-    answered = run_veil("report", "found", "--root", root)
+    answered = call_veil("report", "found", "--root", root)
     assert answered.returncode == 0, answered.stderr
     assert "aligning by yunet+jitter instead of yunet changes" in " ".join(answered.stdout.split())
-    frontier = run_veil("frontier", "found", "--root", root)
+    frontier = call_veil("frontier", "found", "--root", root)
     assert frontier.returncode == 2 and "veil sensitivity found" in " ".join(frontier.stderr.split())
     blurred, jittered = (study.spreads(records[f"blur 31 · {name}"].number) for name in ("yunet", "yunet+jitter"))
     assert not np.array_equal(blurred["leak"].left_out, jittered["leak"].left_out)
