@@ -99,8 +99,6 @@ def test_extra_faces_train_and_measure_labelled_expressions(orl: Path, fer: Path
     assert blur.score is not None and study.manifest().data_hash != blur.score.data_hash, "all faces, people alone"
     report = tmp_path / "report.json"
     answered = call_veil("report", "--study", "beside", "--root", str(tmp_path), "--json", str(report))
-        "report", "--study", "beside", "--root", str(tmp_path), "--json", str(tmp_path / "report.json")
-    )
     assert answered.returncode == 0, answered.stderr
     (section,) = json.loads(report.read_text())["sections"]
     assert section["rows"][0]["name"] == "blur 11 (classical, trial 0)" and (study.path / "report.html").is_file()
