@@ -182,6 +182,8 @@ def _run(config: StudyConfig, address: str | None) -> None:
     print_study(config, folder, console)
     print_times(result.records, result.seconds, console)
     console.print(f"\npage            {study_page(folder)}", highlight=False)
+    if any(record.score is not None and record.state == "valid" for record in result.records):
+        console.print(f"report          veil report {config.study} --root {config.root}", highlight=False)
     console.print(f"MLflow          veil ui --root {config.root}", highlight=False)
     if result.remaining:
         console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}")
