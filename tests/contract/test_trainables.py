@@ -74,7 +74,7 @@ def test_label_is_one_short_line(configured):
     label = trainable.label(config)
     assert label and label == label.strip()
     assert "\n" not in label
-    assert len(label) <= 48, "labels stand beside the marks of a plot"
+    assert len(label) <= 60, "labels stand beside the marks of a plot; a sum of three signals, λ and a code fit"
 
 
 def test_a_trained_anonymizer_cannot_be_loaded_from_an_empty_folder(configured, tmp_path):
