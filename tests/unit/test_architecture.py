@@ -29,7 +29,7 @@ LAYERS = (
     ),
     ("protocol",),
     ("study",),
-    ("points",),
+    ("points", "sealed"),
     ("tracking", "reporting", "answering"),
     ("preparing", "sweep", "picking", "attacking", "teaching", "exporting"),
     ("cli",),

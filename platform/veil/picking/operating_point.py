@@ -1,6 +1,5 @@
 """From a frontier to one operating point: rescored on sealed people with the report recognizer, then registered."""
 
-import json
 import time
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from veil.preparing.study import prepare_study
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore
 from veil.registry import trainables
+from veil.sealed import SealedLook, log_look
 from veil.study import StudyFolder, TrialRecord
 from veil.tracking import Tracker
 from veil.tracking.models import ModelName, register_operating_point
@@ -145,18 +145,11 @@ def _sealed_score(config: StudyConfig, folder: StudyFolder, record: TrialRecord)
 
 
 def _log_look(folder: StudyFolder, tracker: Tracker, record: TrialRecord, score: TrialScore) -> int:
-    path = folder.path / "sealed.jsonl"
-    look = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "trial": record.number,
-        "label": record.label,
-        "score": score.model_dump(mode="json"),
-    }
-    with path.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(look) + "\n")
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    look = log_look(folder, SealedLook(time=now, trial=record.number, label=record.label, score=score))
     metrics = {f"sealed/{name}": estimate.value for name, estimate in score.objectives.items()}
     tracker.log_event(f"sealed score of #{record.number:03d}", metrics, {"veil.sealed_trial": str(record.number)})
-    return len(path.read_text(encoding="utf-8").splitlines())
+    return look
 
 
 def _print_score(console: Console, config: StudyConfig, score: TrialScore, looks: int) -> None:
