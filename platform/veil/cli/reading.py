@@ -1,0 +1,133 @@
+"""Commands that show what a study found."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veil.cli.commands import CommandGroup
+from veil.cli.options import DEFAULT_ROOT, OpenOption, RootOption, StudyArgument
+from veil.cli.terminal import console
+from veil.errors import ConfigError
+from veil.study import StudyFolder
+
+commands = CommandGroup("Understand")
+
+
+@commands.command(
+    {
+        "veil frontier smoke": "the table and the page, also while the sweep runs",
+        "veil frontier smoke --against 3": "every trial minus trial 3, person by person",
+    },
+)
+def frontier(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: OpenOption = False,
+    against: Annotated[int | None, typer.Option(help="Compare all trials with this one, person by person.")] = None,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Show faces on the page.")] = True,
+) -> None:
+    """Print the frontier with intervals and write its interactive page."""
+    from veil.reporting import print_comparison, print_frontier, study_kind, write_frontier_page
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    if not folder.records():
+        raise ConfigError(f"the study {study!r} has no finished trial yet; run `veil resume {study} --root {root}`")
+    if (kind := study_kind(folder)) != "anonymizers":
+        command = {"attackers": "robustness", "detectors": "sensitivity"}[kind]
+        raise ConfigError(f"the study {study!r} compares {kind} and has no frontier; see `veil {command} {study}`")
+    print_frontier(config, folder, console)
+    if against is not None:
+        print_comparison(config, folder, against, console)
+    console.print(f"frontier page   {write_frontier_page(config, folder, pictures)}", highlight=False)
+    if open_page:
+        typer.launch(folder.page_path.resolve().as_uri())
+
+
+@commands.command(
+    {
+        "veil robustness attackers --open": "curves of `veil sweep --preset attackers`",
+    },
+)
+def robustness(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: OpenOption = False,
+) -> None:
+    """Print how leak grows with the strength of an attacker, and write the page of the curves."""
+    from veil.reporting import print_robustness, write_curves_page
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    print_robustness(config, folder, console)
+    page = write_curves_page(config, folder)
+    console.print(f"robustness page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+@commands.command(
+    {
+        "veil sensitivity detectors --open": "the comparison of `veil sweep --preset detectors`",
+    },
+)
+def sensitivity(
+    study: StudyArgument,
+    root: RootOption = DEFAULT_ROOT,
+    open_page: OpenOption = False,
+) -> None:
+    """Print how scores depend on the detector and its alignment, and write the page of the comparison."""
+    from veil.reporting import print_sensitivity, write_detectors_page
+
+    folder = StudyFolder(root / study)
+    config = folder.config()
+    print_sensitivity(config, folder, console)
+    page = write_detectors_page(config, folder)
+    console.print(f"sensitivity page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+@commands.command(
+    {
+        "veil report frontier": "our best against each baseline, and the page",
+        "veil report ablations --json answers.json": "what each part is worth",
+    },
+)
+def report(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    study_option: Annotated[str | None, typer.Option("--study", help="The same, as an option.")] = None,
+    root: RootOption = DEFAULT_ROOT,
+    family: Annotated[
+        str, typer.Option(help="Proposed family of methods, where the study asks no question of its own.")
+    ] = "gan",
+    json: Annotated[Path | None, typer.Option("--json", help="File for the numbers.")] = None,
+    open_page: OpenOption = False,
+) -> None:
+    """Answer what a study asks: differences with intervals, and a sentence for each question."""
+    from veil.answering import report_study
+
+    names = [name for name in (study, study_option) if name is not None]
+    if len(names) != 1:
+        raise ConfigError("name one study: veil report STUDY, or veil report --study STUDY")
+    page = report_study(StudyFolder(root / names[0]), family, console, json)
+    console.print(f"\nreport page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+@commands.command(
+    {
+        "veil ui": "the studies in ./studies",
+        "veil ui --root /data/studies --port 5050": "those of another folder, on another port",
+    },
+)
+def ui(
+    root: RootOption = DEFAULT_ROOT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 5000,
+) -> None:
+    """Open the MLflow pages of all studies in a folder, on this machine only."""
+    from veil.tracking.server import serve
+
+    raise typer.Exit(serve(root, port, console))
