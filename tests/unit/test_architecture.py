@@ -30,8 +30,8 @@ LAYERS = (
     ("protocol",),
     ("study",),
     ("points", "sealed"),
-    ("tracking", "reporting", "answering"),
-    ("preparing", "sweep", "picking", "attacking", "teaching", "exporting"),
+    ("tracking", "reporting"),
+    ("preparing", "sweep", "picking", "attacking", "teaching", "exporting", "report"),
     ("cli",),
 )
 LEVELS = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -106,7 +106,7 @@ def report(
     open_page: OpenOption = False,
 ) -> None:
     """Answer what a study asks: differences with intervals, and a sentence for each question."""
-    from veil.answering import report_study
+    from veil.report.answers import report_study
 
     names = [name for name in (study, study_option) if name is not None]
     if len(names) != 1:

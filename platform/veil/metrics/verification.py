@@ -106,6 +106,30 @@ def tar_at_far(genuine: ArrayLike, impostor: ArrayLike, far: float) -> float:
     return float(np.interp(far, curve.far, curve.tar))
 
 
+def acceptance_at_far(genuine: ArrayLike, impostor: ArrayLike, far: float) -> Floats:
+    """Chance with which each genuine pair is accepted at that FAR, ties split; the mean is `tar_at_far`.
+
+    Args:
+        genuine: (G,) scores of pairs of one person.
+        impostor: (I,) scores of pairs of two people.
+        far: in [0, 1].
+
+    Returns:
+        (G,) in [0, 1]; strictly between 0 and 1 only where the FAR falls inside a group of tied scores.
+
+    >>> acceptance_at_far([0.9, 0.5, 0.1], [0.5, 0.4, 0.3, 0.2], far=0.125)
+    array([1. , 0.5, 0. ])
+    """
+    genuine = _scores(genuine, "genuine")
+    curve = roc(genuine, impostor)
+    strictest = int(np.searchsorted(curve.far, far, side="right")) - 1
+    accepted = (genuine >= curve.thresholds[strictest]).astype(np.float64)
+    if strictest + 1 < curve.far.size:
+        below, above = curve.far[strictest : strictest + 2]
+        accepted[genuine == curve.thresholds[strictest + 1]] = (far - below) / (above - below)
+    return accepted
+
+
 def threshold_at_far(impostor: ArrayLike, far: float) -> float:
     """Lowest threshold whose FAR on `impostor` is at most `far`: what a deployed recognizer is set to.
 

@@ -40,12 +40,14 @@ class Look(NamedTuple):
     Attributes:
         objectives: utility, and realism where a feature net is given.
         spreads: their values in other samples of the people.
+        utility_by_person: (n,), mean over each person's images.
         expression, realism: details.
         detection: None without a detector.
     """
 
     objectives: dict[str, Estimate]
     spreads: dict[str, Spread]
+    utility_by_person: NDArray[np.float64]
     expression: ExpressionScore
     realism: RealismScore
     detection: DetectionScore | None
@@ -100,7 +102,8 @@ class Appearance:
         realism, spread = self._realism(images, batch_size)
         if realism.kid is not None and spread is not None:
             objectives["realism"], spreads["realism"] = realism.kid, spread
-        return Look(objectives, spreads, expression, realism, self._detection(images))
+        by_person = self._people.mean_by_person(utilities, self._owners)
+        return Look(objectives, spreads, by_person, expression, realism, self._detection(images))
 
     def _expression(self, images: Bytes, batch_size: int) -> tuple[NDArray[np.float64], ExpressionScore]:
         clear = self._on_originals(

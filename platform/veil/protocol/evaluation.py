@@ -45,7 +45,7 @@ from veil.protocol.measurement import (
 from veil.protocol.pairs import compare
 from veil.protocol.readings import mean_cosine
 from veil.protocol.rendering import render
-from veil.protocol.score import Estimate, LabelledSetScore, ProxyReading, TrialScore, suite_hash
+from veil.protocol.score import Estimate, LabelledSetScore, PersonScore, ProxyReading, TrialScore, suite_hash
 from veil.runtime import Launcher
 
 ATTACKER_SPLIT = "attacker"
@@ -271,6 +271,10 @@ class Judge:
             "leak_floor_mean": leak.floor_mean,
             "leak_floor_95": leak.floor_95,
             "recovery_gap": recovery_gap(measured),
+            "people": tuple(
+                PersonScore(tar=None if np.isnan(tar) else tar, utility=utility)
+                for tar, utility in zip(leak.by_person.tolist(), look.utility_by_person.tolist(), strict=True)
+            ),
         }
         return values, {"leak": leak.spread, "control": weakest_control(measured), **look.spreads}
 

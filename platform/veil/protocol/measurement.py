@@ -15,7 +15,7 @@ from veil.metrics.intervals import jackknife_interval, paired_difference, rate_i
 from veil.metrics.permutation import permute_labels, permuted_tar_at_far
 from veil.metrics.shift import bootstrap_similarity_shift, similarity_shift
 from veil.metrics.unlinkability import bootstrap_d_sys, d_sys, permuted_d_sys
-from veil.metrics.verification import auc, eer, roc, tar_at_far
+from veil.metrics.verification import acceptance_at_far, auc, eer, roc, tar_at_far
 from veil.protocol.jobs import is_adaptive
 from veil.protocol.score import Estimate, Linkability, RungScore
 
@@ -59,6 +59,7 @@ class Measured(NamedTuple):
         floor: (M,), TAR under each permutation of the labels; permutation m is the same for all rungs.
         curve: ROC for plotting.
         cmc: (n,), share of probes whose person is among the k best, for k = 1..n.
+        by_person: (n,), TAR of each person's own genuine pairs at the rung's threshold; NaN without such a pair.
     """
 
     score: RungScore
@@ -66,6 +67,7 @@ class Measured(NamedTuple):
     floor: Floats
     curve: RocCurve
     cmc: Floats
+    by_person: Floats
 
 
 class People:
@@ -151,7 +153,26 @@ class People:
             diagnostics=comparisons.diagnostics,
         )
         curve = roc(genuine, impostor)
-        return Measured(score, spread, floor, RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)), ranks)
+        return Measured(
+            score=score,
+            spread=spread,
+            floor=floor,
+            curve=RocCurve(_ROC_FAR, np.interp(_ROC_FAR, curve.far, curve.tar)),
+            cmc=ranks,
+            by_person=self.mean_by_person(acceptance_at_far(genuine, impostor, far), gallery[is_genuine]),
+        )
+
+    def mean_by_person(self, values: Floats, owners: NDArray[np.int64]) -> Floats:
+        """Mean of values (N,) over those of each person, (n,); NaN for a person without any.
+
+        Args:
+            values: one an image or a pair.
+            owners: (N,), person of each, in 0..n-1.
+        """
+        n = self._names.size
+        counts = np.bincount(owners, minlength=n)
+        sums = np.bincount(owners, weights=values, minlength=n)
+        return np.divide(sums, counts, out=np.full(n, np.nan), where=counts > 0)
 
     def linkability(self, comparisons: Comparisons) -> Linkability:
         """How linkable two anonymized images of one person are, from the comparisons of a parrot attack."""
@@ -261,12 +282,14 @@ class Leak(NamedTuple):
     Attributes:
         estimate: its TAR, with the interval of the maximum, which is chosen anew without each person.
         strongest: the rung.
+        by_person: (n,), TAR of each person's own pairs in that rung; NaN without such a pair.
         spread: the maximum in other samples of the people.
         floor_mean, floor_95: mean and 95th percentile of the maximum over rungs under permuted labels.
     """
 
     estimate: Estimate
     strongest: RungScore
+    by_person: Floats
     spread: Spread
     floor_mean: float
     floor_95: float
@@ -280,12 +303,13 @@ def worst_case(measured: Sequence[Measured]) -> Leak | None:
     attacks = [item for item in measured if item.score.rung != CONTROL]
     if not attacks:
         return None
-    strongest = max(attacks, key=lambda item: item.score.tar.value).score
+    strongest = max(attacks, key=lambda item: item.score.tar.value)
     spread = _largest(attacks)
     floor = np.fmax.reduce([item.floor for item in attacks])
     return Leak(
-        estimate=estimate_rate(strongest.tar.value, spread.left_out),
-        strongest=strongest,
+        estimate=estimate_rate(strongest.score.tar.value, spread.left_out),
+        strongest=strongest.score,
+        by_person=strongest.by_person,
         spread=spread,
         floor_mean=float(np.nanmean(floor)),
         floor_95=float(np.nanquantile(floor, 0.95)),

@@ -224,6 +224,18 @@ class DetectionScore(Settings):
     anonymized: float
 
 
+class PersonScore(Settings):
+    """One of the people under attack, known by their place among them and by no name.
+
+    Attributes:
+        tar: share of this person's genuine pairs that the strongest attack accepts; None without such a pair.
+        utility: mean over this person's images.
+    """
+
+    tar: float | None
+    utility: float
+
+
 class TrialScore(Settings):
     """Score card of one anonymizer.
 
@@ -240,6 +252,8 @@ class TrialScore(Settings):
         realism: details of realism.
         proxy: readings of the recognizers from inside the loss, by name.
         detection: how often a face is found; None where it was not measured.
+        people: each of the people under attack, in an order that all trials of a study share; empty unless valid, and
+            in scores made before it was kept.
         target_split: people who were attacked, "search" or "sealed".
         n_images: images that were attacked.
         undetected: images of these people in which no face was found before anonymization; they are not scored.
@@ -266,6 +280,7 @@ class TrialScore(Settings):
     realism: RealismScore | None = None
     proxy: dict[str, ProxyReading] = {}
     detection: DetectionScore | None = None
+    people: tuple[PersonScore, ...] = ()
     target_split: str
     n_images: int
     undetected: int

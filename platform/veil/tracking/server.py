@@ -11,6 +11,8 @@ from veil.errors import ConfigError, TrackingError
 from veil.tracking.tracker import local_uri
 
 HOST = "127.0.0.1"
+PORT = 5000
+"""Where `veil ui` listens unless told otherwise."""
 
 
 def check_port_free(port: int) -> None:

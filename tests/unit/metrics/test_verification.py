@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import det_curve, roc_auc_score, roc_curve
 
-from veil.metrics.verification import auc, det, eer, roc, tar_at_far, tar_at_threshold, threshold_at_far
+from veil.metrics.verification import (
+    acceptance_at_far,
+    auc,
+    det,
+    eer,
+    roc,
+    tar_at_far,
+    tar_at_threshold,
+    threshold_at_far,
+)
 
 # A coarse grid makes ties the rule rather than the exception.
 tied_scores = st.lists(st.integers(0, 6).map(lambda value: value / 4), min_size=1, max_size=40)
@@ -22,6 +31,14 @@ def labelled(genuine, impostor):
 def test_tar_at_far_is_the_interpolated_roc_of_sklearn(genuine, impostor, far):
     reference_far, reference_tar, _ = roc_curve(*labelled(genuine, impostor), drop_intermediate=False)
     assert tar_at_far(genuine, impostor, far) == pytest.approx(np.interp(far, reference_far, reference_tar), abs=1e-12)
+
+
+@given(tied_scores, tied_scores, rates)
+@settings(max_examples=200, deadline=None)
+def test_pairs_are_accepted_best_first_and_as_often_as_the_tar_says(genuine, impostor, far):
+    accepted = acceptance_at_far(genuine, impostor, far)
+    assert accepted.mean() == pytest.approx(tar_at_far(genuine, impostor, far), abs=1e-12)
+    assert (np.diff(accepted[np.argsort(genuine, kind="stable")]) >= 0).all()
 
 
 @given(tied_scores, tied_scores)

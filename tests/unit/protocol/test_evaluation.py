@@ -12,6 +12,7 @@ from veil.errors import ConfigError, ProtocolError
 from veil.interfaces import AttackFailedError, SubjectPool
 from veil.protocol.appearance import score_labels
 from veil.protocol.evaluation import Judge, evaluate
+from veil.protocol.score import TrialScore
 from veil.registry import attackers
 
 
@@ -262,6 +263,18 @@ def test_a_disguise_has_a_recovery_gap_and_nothing_has_none(evaluations):
     # The negative is linear in the pattern: what the parrot already finds, learning cannot better by much.
     assert abs(evaluations["negative"].score.recovery_gap.value) < 0.05
     assert abs(evaluations["nothing"].score.recovery_gap.value) < 0.05
+
+
+def test_people_are_the_parts_of_leak_and_utility(evaluations):
+    for evaluation in evaluations.values():
+        score = evaluation.score
+        strongest = next(rung for rung in score.rungs if rung.name == score.strongest)
+        assert len(score.people) == strongest.n_identities and not score.people[0].model_fields_set - {"tar", "utility"}
+        # Everybody has equally many images here, so that means over people are means over pairs and images.
+        assert np.mean([person.tar for person in score.people]) == pytest.approx(score.objectives["leak"].value)
+        assert np.mean([person.utility for person in score.people]) == pytest.approx(score.objectives["utility"].value)
+    disguised = evaluations["negative"].score.people
+    assert TrialScore.model_validate_json(evaluations["negative"].score.model_dump_json()).people == disguised
 
 
 def test_identification_curves_end_at_one_and_agree_with_the_ranks(evaluations):

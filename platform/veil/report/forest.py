@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from veil.frontier.figures import COLOURS, MUTED, common_layout
-from veil.frontier.findings import EQUAL, LEVEL, Row, Section, difference_text, value_text
 from veil.frontier.frame import framed_page, html_table
+from veil.report.findings import EQUAL, LEVEL, Row, Section, difference_text, value_text
 
 ROW_PIXELS = 30
 LABEL_PIXELS = 7.0

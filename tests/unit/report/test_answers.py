@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from veil.answering import report_study
 from veil.config import StudyConfig
 from veil.errors import ConfigError
 from veil.interfaces import Question
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, TrialScore
 from veil.registry import search_spaces
+from veil.report.answers import report_study
 from veil.study import Manifest, StudyFolder, TrialRecord
 
 PEOPLE = 10

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from veil.frontier.findings import (
+from veil.frontier.points import Interval
+from veil.metrics.intervals import PairedDifference, paired_difference, rate_interval
+from veil.report.findings import (
     LEVEL,
     JudgedTrial,
     Row,
@@ -12,8 +14,6 @@ from veil.frontier.findings import (
     difference_words,
     excludes_zero,
 )
-from veil.frontier.points import Interval
-from veil.metrics.intervals import PairedDifference, paired_difference, rate_interval
 
 QUANTITIES = ("leak", "utility")
 

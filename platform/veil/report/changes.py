@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from veil.frontier.findings import JudgedTrial, Row, Section, adjusted, change_sentence, check_same_people
 from veil.frontier.points import Interval
 from veil.frontier.robustness import Curve, RobustnessPoint, curve_name, robustness_curves, value_text
 from veil.frontier.sensitivity import QUANTITIES, Compared
 from veil.metrics.intervals import PairedDifference, paired_difference, rate_interval
+from veil.report.findings import JudgedTrial, Row, Section, adjusted, change_sentence, check_same_people
 
 _NOTE = "Differences are paired by person. p-values are adjusted by Holm's procedure for all comparisons of the study."
 

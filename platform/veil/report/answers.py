@@ -11,18 +11,18 @@ from rich.text import Text
 from veil.atomic import replace_when_complete
 from veil.config import StudyConfig
 from veil.errors import ConfigError
-from veil.frontier.ablations import answer_questions
-from veil.frontier.best_of_family import against_baselines
-from veil.frontier.changes import attacker_changes, detector_changes
-from veil.frontier.findings import JudgedTrial, Section
-from veil.frontier.findings_page import write_findings_page
-from veil.frontier.findings_table import findings
-from veil.frontier.fronts import compare_fronts
 from veil.frontier.sensitivity import compare_detectors
 from veil.interfaces import Question
 from veil.objectives import get_objective
 from veil.points import robustness_point, sensitivity_point
 from veil.registry import search_spaces
+from veil.report.ablations import answer_questions
+from veil.report.best_of_family import against_baselines
+from veil.report.changes import attacker_changes, detector_changes
+from veil.report.findings import JudgedTrial, Section
+from veil.report.findings_table import findings
+from veil.report.forest import write_findings_page
+from veil.report.fronts import compare_fronts
 from veil.reporting import study_kind
 from veil.study import StudyFolder, StudyKind, TrialRecord
 

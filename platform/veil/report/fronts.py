@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veil.errors import ProtocolError
-from veil.frontier.ablations import group_name, members
-from veil.frontier.findings import (
+from veil.frontier.hypervolume import hypervolume, reference_losses, resampled_hypervolume
+from veil.frontier.points import Interval
+from veil.interfaces import Question
+from veil.metrics.intervals import PairedDifference, percentile_interval
+from veil.objectives import Objective
+from veil.report.ablations import group_name, members
+from veil.report.findings import (
     DIGITS,
     JudgedTrial,
     Row,
@@ -17,11 +22,6 @@ from veil.frontier.findings import (
     difference_words,
     excludes_zero,
 )
-from veil.frontier.hypervolume import hypervolume, reference_losses, resampled_hypervolume
-from veil.frontier.points import Interval
-from veil.interfaces import Question
-from veil.metrics.intervals import PairedDifference, percentile_interval
-from veil.objectives import Objective
 
 QUANTITY = "hypervolume"
 COMPUTE_TOLERANCE = 0.05

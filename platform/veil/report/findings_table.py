@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from veil.frontier.findings import LEVEL, Row, Section, difference_text, value_text
+from veil.report.findings import LEVEL, Row, Section, difference_text, value_text
 
 
 def findings(sections: Sequence[Section], title: str) -> Group:

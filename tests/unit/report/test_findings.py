@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from veil.errors import ProtocolError
-from veil.frontier.ablations import answer_questions
-from veil.frontier.best_of_family import against_baselines
-from veil.frontier.changes import attacker_changes, detector_changes
-from veil.frontier.findings import JudgedTrial, change_sentence
-from veil.frontier.findings_page import forest_figure
-from veil.frontier.fronts import group_compute
 from veil.frontier.points import Interval
 from veil.frontier.robustness import RobustnessPoint
 from veil.frontier.sensitivity import SensitivityPoint, compare_detectors
 from veil.interfaces import Question
 from veil.metrics.intervals import PairedDifference, holm, paired_difference
 from veil.metrics.repeated import Repeated, repeated_difference
+from veil.report.ablations import answer_questions
+from veil.report.best_of_family import against_baselines
+from veil.report.changes import attacker_changes, detector_changes
+from veil.report.findings import JudgedTrial, change_sentence
+from veil.report.forest import forest_figure
+from veil.report.fronts import group_compute
 
 PEOPLE = 10
 LOWER, NEAR, WIDE, NONE = (

@@ -5,7 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from veil.frontier.findings import (
+from veil.frontier.points import Interval
+from veil.interfaces import Question
+from veil.metrics.intervals import PairedDifference
+from veil.metrics.repeated import Repeated, repeated_difference, repeated_interval
+from veil.report.findings import (
     EQUAL,
     JudgedTrial,
     Row,
@@ -14,10 +18,6 @@ from veil.frontier.findings import (
     change_sentence,
     check_same_people,
 )
-from veil.frontier.points import Interval
-from veil.interfaces import Question
-from veil.metrics.intervals import PairedDifference
-from veil.metrics.repeated import Repeated, repeated_difference, repeated_interval
 
 QUANTITIES = ("leak", "utility")
 
