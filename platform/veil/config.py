@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from veil.errors import ConfigError, nearest
 from veil.objectives import get_objective
@@ -154,6 +163,8 @@ class SuiteConfig(Settings):
         features: registered feature net whose features the kernel inception distance compares.
         labelled_images: images of each set in `data.extra` on which labelled expressions are read; 0 reads none.
         seed: seed of adaptive attackers, resamples and permutations.
+        attacker_seeds: seeds with which each adaptive attacker attacks; the worst counts. One whose strength has
+            `seeds` trains that many by itself.
         strength: settings of adaptive attackers by attacker name.
     """
 
@@ -166,6 +177,7 @@ class SuiteConfig(Settings):
     features: str = "alexnet"
     labelled_images: int = Field(500, ge=0)
     seed: int = 0
+    attacker_seeds: int = Field(1, ge=1)
     strength: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -173,6 +185,26 @@ class SuiteConfig(Settings):
         if "control" not in self.attackers:
             raise ValueError("attackers must contain 'control': without it a low leak proves nothing")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_single_seed(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Suites whose attackers attack once keep the hash that they had before there could be several seeds.
+        values: dict[str, Any] = serialize(self)
+        if values.get("attacker_seeds") == 1:
+            del values["attacker_seeds"]
+        return values
+
+
+class SealedConfig(Settings):
+    """How a picked point is attacked on the sealed people: by every registered attacker, more than once.
+
+    Attributes:
+        attacker_seeds: seeds with which each adaptive attacker attacks; the worst counts.
+        strength: settings of attackers by name, laid over those of the suite.
+    """
+
+    attacker_seeds: int = Field(3, ge=3)
+    strength: dict[str, dict[str, Any]] = {}
 
 
 class AnchorConfig(Settings):
@@ -222,6 +254,7 @@ class StudyConfig(Settings):
     data: DataConfig = DataConfig()
     roles: RoleConfig = RoleConfig()
     suite: SuiteConfig = SuiteConfig()
+    sealed: SealedConfig = SealedConfig()
     search: SearchConfig = SearchConfig()
     tracking: TrackingConfig = TrackingConfig()
 

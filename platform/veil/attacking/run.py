@@ -21,6 +21,7 @@ from veil.errors import ConfigError
 from veil.faces.prepare import Progress as Counted
 from veil.faces.table import tensor_to_images
 from veil.protocol.evaluation import Evaluation, Judge
+from veil.protocol.full_ladder import full_ladder
 from veil.protocol.jobs import AttackJob, AttackResult
 from veil.protocol.judging import assemble_judge
 from veil.protocol.pictures import cmc_figure, roc_figure
@@ -66,11 +67,6 @@ class Plan:
             require_writable(self.json.parent)
         if self.out is not None:
             require_writable(self.out)
-
-
-def full_ladder() -> tuple[str, ...]:
-    """Every registered attacker, in ladder order."""
-    return tuple(sorted(attackers.names(), key=lambda name: (attackers.get(name).rung, name)))
 
 
 def chosen_suite(suite: SuiteConfig, chosen: Sequence[str]) -> SuiteConfig:

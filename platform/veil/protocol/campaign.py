@@ -17,7 +17,7 @@ from veil.faces.table import FaceTable
 from veil.interfaces import AttackSet, AttackSetting, Comparisons
 from veil.protocol.fusion import fuse_recognizers
 from veil.protocol.guards import check_comparisons
-from veil.protocol.jobs import AttackJob, AttackResult, Runner
+from veil.protocol.jobs import AttackJob, AttackResult, Runner, repetitions
 from veil.protocol.measurement import Measured, People
 from veil.protocol.readings import read_recognizer
 from veil.protocol.rendering import net_outputs
@@ -95,9 +95,10 @@ class Campaign:
         }
         embedded = time.perf_counter()
         jobs = [
-            AttackJob(recognizer, attacker, config, setting)
+            AttackJob(recognizer, attacker, config, setting, repetition)
             for recognizer, setting in settings.items()
             for attacker, config in attacker_configs(self.suite).items()
+            for repetition in repetitions(self.suite, attackers.get(attacker).rung, config)
         ]
         results = self.run_attacks(jobs)
         attacked = time.perf_counter()

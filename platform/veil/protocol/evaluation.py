@@ -326,7 +326,7 @@ class Judge:
             data_hash=self._data_hash,
             contract_hash=self._contract_hash,
             models=self._models,
-            seeds={"suite": self.suite.seed},
+            seeds={"suite": self.suite.seed, **_attacker_seeds(self.suite)},
             versions={
                 "veil": __version__,
                 "python": platform.python_version(),
@@ -356,6 +356,11 @@ def evaluate(anonymizer: Anonymizer, judge: Judge, batch_size: int = 16) -> Tria
 def weights_of(net: nn.Module) -> str:
     """SHA-256 of the weights of a frozen net."""
     return str(net.asset_sha256)
+
+
+def _attacker_seeds(suite: SuiteConfig) -> dict[str, int]:
+    several = range(suite.attacker_seeds if suite.attacker_seeds > 1 else 0)
+    return {f"attackers/{index}": suite.seed + index for index in several}
 
 
 def _blackout(faces: FaceBatch) -> Tensor:

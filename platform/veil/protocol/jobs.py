@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from veil.config import Settings
+from veil.config import Settings, SuiteConfig
 from veil.interfaces import AttackFailedError, AttackSetting, Comparisons
 from veil.registry import attackers
 
@@ -19,12 +19,14 @@ class AttackJob:
         attacker: registered attacker.
         config: its strength.
         setting: what it is given; jobs of one recognizer share it.
+        repetition: number of the seed, from 0, where the attacker attacks with several; None where with one.
     """
 
     recognizer: str
     attacker: str
     config: Settings
     setting: AttackSetting
+    repetition: int | None = None
 
     @property
     def rung(self) -> str:
@@ -35,10 +37,14 @@ class AttackJob:
     def run(self) -> "AttackResult":
         """Attack; a failure of this attacker is a result, so that those of others are not lost."""
         started = time.perf_counter()
+        setting, suffix = self.setting, ""
+        if self.repetition is not None:
+            setting, suffix = replace(setting, seed=setting.seed + self.repetition), f"/seed{self.repetition}"
         try:
-            comparisons, failure = attackers.get(self.attacker)(self.config)(self.setting), None
+            found, failure = attackers.get(self.attacker)(self.config)(setting), None
         except AttackFailedError as error:
-            comparisons, failure = [], f"attacker {self.attacker!r} with {self.recognizer!r} failed: {error}"
+            found, failure = [], f"attacker {self.attacker!r} with {self.recognizer!r} failed: {error}"
+        comparisons = [replace(item, name=item.name + suffix) for item in found]
         return AttackResult(comparisons, failure, time.perf_counter() - started)
 
 
@@ -63,6 +69,16 @@ Runner = Callable[[Sequence[AttackJob]], list[AttackResult]]
 def run_in_turn(jobs: Sequence[AttackJob]) -> list[AttackResult]:
     """Run jobs in this process, one after another."""
     return [job.run() for job in jobs]
+
+
+def repetitions(suite: SuiteConfig, rung: str, config: Settings) -> Sequence[int | None]:
+    """Which jobs one attacker of a suite makes: one, or one for each seed; see `AttackJob.repetition`.
+
+    Fixed attackers have no chance in them, and those with `seeds` among their settings repeat themselves.
+    """
+    if suite.attacker_seeds == 1 or not is_adaptive(rung) or "seeds" in type(config).model_fields:
+        return [None]
+    return range(suite.attacker_seeds)
 
 
 def is_adaptive(rung: str) -> bool:

@@ -62,13 +62,16 @@ class RayAttackRunner:
             self._nets[id(net)] = ray.put(net)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         task: Any = _attack.options(scheduling_strategy=here)
-        return task.remote(job.recognizer, job.attacker, job.config, stored[id(setting)], self._nets[id(net)], threads)
+        # Without the setting, whose arrays and net are stored.
+        what = (job.recognizer, job.attacker, job.config, job.repetition)
+        return task.remote(what, stored[id(setting)], self._nets[id(net)], threads)
 
 
 # A task that died with its process is tried again; one that raised is a defect and is not.
 @ray.remote(num_cpus=0, max_retries=1)
 def _attack(
-    recognizer: str, attacker: str, config: Settings, setting: AttackSetting, net: nn.Module, threads: int
+    what: tuple[str, str, Settings, int | None], setting: AttackSetting, net: nn.Module, threads: int
 ) -> AttackResult:
     torch.set_num_threads(threads)
-    return AttackJob(recognizer, attacker, config, replace(setting, recognizer=net)).run()
+    recognizer, attacker, config, repetition = what
+    return AttackJob(recognizer, attacker, config, replace(setting, recognizer=net), repetition).run()
