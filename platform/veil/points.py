@@ -43,6 +43,7 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
         objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},
         extras=_extras(record.score) if record.score is not None else {},
         strongest=record.score.strongest if record.score is not None else None,
+        sampled=record.sampled,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -11,18 +10,18 @@ from rich.text import Text
 from veil.config import StudyConfig
 from veil.errors import ConfigError
 from veil.frontier.comparison import compare_with, comparison_table
-from veil.frontier.dominance import frontier
-from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
+from veil.frontier.hypervolume import frontier_hypervolume, sparkline
+from veil.frontier.importance import importance_table
+from veil.frontier.overview import Overview
 from veil.frontier.page import write_page
-from veil.frontier.points import FrontierPoint
+from veil.frontier.points import FrontierPoint, Interval
 from veil.frontier.robustness import RobustnessPoint, robustness_table
 from veil.frontier.robustness_page import write_robustness_page
 from veil.frontier.sensitivity import SensitivityPoint, compare_detectors, sensitivity_table
 from veil.frontier.sensitivity_page import write_sensitivity_page
 from veil.frontier.table import frontier_table
-from veil.frontier.ties import frontier_ties
-from veil.metrics.intervals import percentile_interval
 from veil.objectives import Objective, get_objective
+from veil.overview import study_overview, trial_hypervolume, trial_ties
 from veil.points import frontier_point, robustness_point, sampled_trial, sensitivity_point
 from veil.study import StudyFolder, StudyKind, TrialRecord
 
@@ -48,26 +47,22 @@ def study_ties(config: StudyConfig, folder: StudyFolder) -> frozenset[int] | Non
     Raises:
         ProtocolError: two trials were scored on different people.
     """
-    records = _valid(folder, "anonymizers")
-    if not records or any(record.synthetic or not folder.has_spreads(record.number) for record in records):
-        return None
-    objectives = study_objectives(config)
-    best = {point.trial for point in frontier([frontier_point(record) for record in records], objectives)}
-    trials = [sampled_trial(record, folder.spreads(record.number)) for record in records]
-    return frontier_ties(trials, best, objectives)
+    ties = trial_ties(_valid(folder, "anonymizers"), folder, study_objectives(config))
+    return ties.trials if ties is not None else None
 
 
 def write_frontier_page(config: StudyConfig, folder: StudyFolder, pictures: bool = True) -> Path:
     """Write the study's frontier page, with a few faces of each trial where asked for, and return its path."""
-    points = study_points(folder)
-    thumbnails = {point.trial: folder.thumbnail(point.trial) for point in points} if pictures else {}
+    overview = study_overview(config, folder)
+    thumbnails = {point.trial: folder.thumbnail(point.trial) for point in overview.points} if pictures else {}
     return write_page(
         folder.page_path,
-        points,
+        overview.points,
         config.study,
-        study_objectives(config),
-        study_ties(config, folder),
+        overview.objectives,
+        overview.tied,
         {trial: thumbnail for trial, thumbnail in thumbnails.items() if thumbnail is not None},
+        overview.importance,
     )
 
 
@@ -186,19 +181,9 @@ def _print_reasons(folder: StudyFolder, console: Console) -> None:
         console.print(Text.assemble((f"✗ trial {record.number} ", "red"), f"{record.label}: {record.reason}"))
 
 
-def _hypervolume_interval(folder: StudyFolder, points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> str:
-    """Interval over resamples of the people, for print; nothing where a trial has no people."""
-    valid = [point for point in points if point.valid]
-    if not valid or any(point.synthetic or not folder.has_spreads(point.trial) for point in valid):
-        return ""
-    spreads = [folder.spreads(point.trial) for point in valid]
-    values_RNM = np.stack(
-        [np.stack([spread[objective.name].replicates for objective in objectives], axis=-1) for spread in spreads],
-        axis=1,
-    )
-    people = spreads[0][objectives[0].name].left_out.size
-    low, high = percentile_interval(resampled_hypervolume(values_RNM, objectives), n_units=people)
-    return f" [{low:.3f}, {high:.3f}]"
+def study_hypervolume_interval(config: StudyConfig, folder: StudyFolder) -> Interval:
+    """Hypervolume of the study with its interval over resamples of the people; without one where a trial has none."""
+    return trial_hypervolume(_valid(folder, "anonymizers"), folder, study_objectives(config))
 
 
 def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, console: Console) -> None:
@@ -224,17 +209,25 @@ def print_comparison(config: StudyConfig, folder: StudyFolder, reference: int, c
 
 
 def print_frontier(config: StudyConfig, folder: StudyFolder, console: Console) -> None:
-    """All trials of the study, those on the frontier first, and the hypervolume."""
-    points = study_points(folder)
-    objectives = study_objectives(config)
+    """All trials of the study, those on the frontier first, with the hypervolume and the importance of settings."""
+    print_overview(study_overview(config, folder), folder, console)
+
+
+def print_overview(overview: Overview, folder: StudyFolder, console: Console) -> None:
+    """Trials in groups of ties, the frontier first, with the hypervolume and the importance of settings."""
     console.print()
-    title = f"study {config.study}: {len(points)} trials"
-    console.print(frontier_table(points, objectives, title, study_ties(config, folder)))
-    reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in objectives)
-    volume = frontier_hypervolume(points, objectives)
-    interval = _hypervolume_interval(folder, points, objectives)
-    console.print(f"hypervolume {volume:.3f}{interval} (reference point: {reference})", highlight=False)
-    for line in face_counts(folder.records()):
+    title = f"study {overview.study}: {len(overview.points)} trials"
+    console.print(frontier_table(overview.points, overview.objectives, title, overview.tied, overview.groups))
+    reference = ", ".join(f"{objective.name} {objective.reference:g}" for objective in overview.objectives)
+    volume = overview.volume
+    ends = f" [{volume.low:.3f}, {volume.high:.3f}]" if volume.low < volume.high else ""
+    console.print(f"hypervolume {volume.value:.3f}{ends} (reference point: {reference})", highlight=False)
+    console.print(f"over trials {sparkline(overview.history)}", highlight=False)
+    if overview.importance:
+        console.print()
+        console.print(importance_table(overview.importance))
+    shown = {point.trial for point in overview.points}
+    for line in face_counts([record for record in folder.records() if record.number in shown]):
         console.print(line, style="dim", highlight=False)
 
 
@@ -253,7 +246,8 @@ def face_counts(records: Sequence[TrialRecord]) -> list[str]:
                 trials.setdefault(f"faces under attack: {', '.join(found)}", []).append(record.number)
         remarkable = {kind: count for kind, count in record.training_faces.items() if count and kind != "people"}
         if remarkable:
-            counts = {"people": record.training_faces.get("people", 0), **remarkable}
+            people = {"people": record.training_faces["people"]} if record.training_faces.get("people") else {}
+            counts = {**people, **remarkable}
             words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
             trials.setdefault(f"training faces: {words}", []).append(record.number)
         for note in record.notes:

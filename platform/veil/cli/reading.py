@@ -7,7 +7,7 @@ import typer
 
 from veil.cli.commands import CommandGroup
 from veil.cli.options import DEFAULT_ROOT, OpenOption, RootOption, StudyArgument
-from veil.cli.terminal import console
+from veil.cli.terminal import STANDARD_OUTPUT, console, write_data
 from veil.errors import ConfigError
 from veil.study import StudyFolder
 
@@ -17,19 +17,34 @@ commands = CommandGroup("Understand")
 @commands.command(
     {
         "veil frontier smoke": "the table and the page, also while the sweep runs",
+        "veil frontier frontier --family gan --family k-Same": "the frontier of two families",
         "veil frontier smoke --against 3": "every trial minus trial 3, person by person",
+        "veil frontier smoke --csv - | column -ts,": "all trials as data, to standard output",
     },
 )
 def frontier(
     study: StudyArgument,
     root: RootOption = DEFAULT_ROOT,
-    open_page: OpenOption = False,
+    family: Annotated[
+        list[str] | None, typer.Option(help="Only methods of this family; repeat it for several.")
+    ] = None,
+    conditioning: Annotated[
+        list[str] | None, typer.Option(help="Only generators that see this, or `none`; repeat it for several.")
+    ] = None,
     against: Annotated[int | None, typer.Option(help="Compare all trials with this one, person by person.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for all numbers; - is standard output.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for one line a trial; - is standard output.")] = None,
+    open_page: OpenOption = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Show faces on the page.")] = True,
 ) -> None:
-    """Print the frontier with intervals and write its interactive page."""
-    from veil.reporting import print_comparison, print_frontier, study_kind, write_frontier_page
+    """Print the frontier with intervals and ties, and write its interactive page, which always shows all trials."""
+    from veil.frontier.export import frontier_csv, frontier_json
+    from veil.overview import study_overview
+    from veil.reporting import print_comparison, print_overview, study_kind, write_frontier_page
 
+    outputs = [path for path in (json, csv) if path is not None]
+    if outputs.count(STANDARD_OUTPUT) > 1:
+        raise ConfigError("--json - and --csv - would mix on standard output: name a file for one of them")
     folder = StudyFolder(root / study)
     config = folder.config()
     if not folder.records():
@@ -37,7 +52,14 @@ def frontier(
     if (kind := study_kind(folder)) != "anonymizers":
         command = {"attackers": "robustness", "detectors": "sensitivity"}[kind]
         raise ConfigError(f"the study {study!r} compares {kind} and has no frontier; see `veil {command} {study}`")
-    print_frontier(config, folder, console)
+    overview = study_overview(config, folder, family or (), conditioning or ())
+    if json is not None:
+        write_data(json, frontier_json(overview))
+    if csv is not None:
+        write_data(csv, frontier_csv(overview))
+    if STANDARD_OUTPUT in outputs:
+        return
+    print_overview(overview, folder, console)
     if against is not None:
         print_comparison(config, folder, against, console)
     console.print(f"frontier page   {write_frontier_page(config, folder, pictures)}", highlight=False)

@@ -340,3 +340,14 @@ def common_layout(figure: go.Figure) -> None:
     )
     for update in (figure.update_xaxes, figure.update_yaxes):
         update(gridcolor=GRID, zeroline=False, linecolor="#cbd5e1", showline=True, ticks="outside", tickcolor="#cbd5e1")
+
+
+def embed(figure: go.Figure, name: str) -> str:
+    """HTML of a figure for a page that has plotly.js inside; `name` is the id of its element."""
+    return figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=name,
+        default_height="100%",
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+    )

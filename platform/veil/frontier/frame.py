@@ -8,7 +8,7 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from veil.frontier.page import embed
+from veil.frontier.figures import embed
 
 
 def framed_page(

@@ -9,6 +9,8 @@ from veil.frontier.dominance import check_no_nan
 from veil.frontier.points import FrontierPoint, loss_matrix
 from veil.objectives import Objective
 
+BLOCKS = "▁▂▃▄▅▆▇█"
+
 
 def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
     """Lebesgue measure of the region dominated by `losses` and bounded by `reference`.
@@ -88,3 +90,15 @@ def hypervolume_history(points: Sequence[FrontierPoint], objectives: Sequence[Ob
                 current = hypervolume(counting, reference)
         history.append(current)
     return history
+
+
+def sparkline(history: Sequence[float], width: int = 60) -> str:
+    """Values that never decrease as a line of blocks, the last one full.
+
+    >>> sparkline([0.0, 0.1, 0.1, 0.4])
+    '▁▂▂█'
+    """
+    if not history or history[-1] <= 0:
+        return ""
+    picked = np.interp(np.linspace(0, len(history) - 1, min(len(history), width)), range(len(history)), history)
+    return "".join(BLOCKS[int(value / history[-1] * (len(BLOCKS) - 1))] for value in picked)

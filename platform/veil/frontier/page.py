@@ -6,13 +6,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from veil.atomic import replace_when_complete
 from veil.frontier.cards import STANDINGS, card, key, pictures_note
 from veil.frontier.dominance import Standing, ranked
-from veil.frontier.figures import history_figure, tradeoff_figure
+from veil.frontier.figures import embed, history_figure, tradeoff_figure
 from veil.frontier.hypervolume import hypervolume_history
+from veil.frontier.importance import Importance
+from veil.frontier.panels import settings_section
 from veil.frontier.points import FrontierPoint
 from veil.frontier.table import ARROWS, EXTRA_HEADINGS, MARKS
 from veil.objectives import Objective
@@ -28,10 +30,16 @@ def write_page(
     objectives: Sequence[Objective],
     ties: Collection[int] | None = None,
     pictures: Mapping[int, bytes] | None = None,
+    importance: Sequence[Importance] = (),
 ) -> Path:
-    """Write `render_page` to a file and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(points, study, objectives, ties, pictures), encoding="utf-8")
+    """Write `render_page` to a file, whole or not at all, and return its path.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    page = render_page(points, study, objectives, ties, pictures, importance)
+    with replace_when_complete(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 
@@ -41,6 +49,7 @@ def render_page(
     objectives: Sequence[Objective],
     ties: Collection[int] | None = None,
     pictures: Mapping[int, bytes] | None = None,
+    importance: Sequence[Importance] = (),
 ) -> str:
     """HTML of a study's frontier; it needs no network and no other file.
 
@@ -51,6 +60,7 @@ def render_page(
         ties: numbers of the trials that tie with the frontier; None where that is not known.
         pictures: a few faces as WebP by trial; None shows none. The first `MOST_PICTURES` in the order of the table
             are kept.
+        importance: of the settings of methods.
     """
     rows = ranked(points, objectives, ties)
     history = hypervolume_history(points, objectives)
@@ -64,21 +74,11 @@ def render_page(
         key=key(rows),
         tradeoff=embed(tradeoff_figure(points, objectives, ties), "tradeoff"),
         history=embed(history_figure(points, history), "history"),
+        settings=settings_section(rows, objectives, importance),
         reading=_reading(rows, objectives, ties, kept),
         table=_table(rows, objectives),
         cards="".join(card(point, standing, objectives, kept.get(point.trial)) for point, standing in rows),
         invalid=_invalid(points),
-    )
-
-
-def embed(figure: go.Figure, name: str) -> str:
-    """HTML of a figure for a page that has plotly.js inside; `name` is the id of its element."""
-    return figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        default_height="100%",
-        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
     )
 
 

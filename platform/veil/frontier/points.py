@@ -51,6 +51,7 @@ class FrontierPoint:
         objectives: (value, low, high) by objective name; may be empty where the trial is not valid.
         extras: further measured numbers by name, for example "proxy_cosine" or "control".
         strongest: the rung that sets the leak, for example "parrot".
+        sampled: settings that the search varied, by the names that its space asked for them under.
 
     Raises:
         ProtocolError: a valid point holds a value that is not a number.
@@ -68,6 +69,7 @@ class FrontierPoint:
     objectives: Mapping[str, Interval | tuple[float, float, float]] = field(default_factory=dict)
     extras: Mapping[str, float] = field(default_factory=dict)
     strongest: str | None = None
+    sampled: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         intervals = {name: Interval(*interval) for name, interval in self.objectives.items()}

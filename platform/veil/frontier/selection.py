@@ -48,7 +48,7 @@ def select(
     for option, budget in (("--max-leak", max_leak), ("--min-utility", min_utility)):
         if budget is not None and not 0 <= budget <= 1:
             raise ConfigError(f"{option} {budget}: expected a number from 0 to 1")
-    usable = [point for point in points if point.valid and not point.synthetic and not point.extras.get("collapsed")]
+    usable = pickable(points)
     if not usable:
         raise ConfigError(
             f"none of the {len(points)} trials can be picked: {sum(not point.valid for point in points)} are invalid, "
@@ -76,6 +76,11 @@ def select(
     if max_leak is None:
         return sorted(within, key=lambda point: (_leak(point), -_utility(point), point.trial))
     return sorted(within, key=lambda point: (-_utility(point), _leak(point), point.trial))
+
+
+def pickable(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """The trials that can be ranked: valid, not synthetic, and not with one expression for every face."""
+    return [point for point in points if point.valid and not point.synthetic and not point.extras.get("collapsed")]
 
 
 def _leak(point: FrontierPoint, conservative: bool = False) -> float:

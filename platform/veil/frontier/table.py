@@ -65,12 +65,14 @@ class FrontierTable:
         objectives: axes.
         title: line above the table.
         ties: numbers of the trials that tie with the frontier; None where that is not known.
+        groups: numbers of trials that tie with each other; each group stands together, under its name.
     """
 
     points: Sequence[FrontierPoint]
     objectives: Sequence[Objective]
     title: str | None = None
     ties: Collection[int] | None = None
+    groups: Sequence[Sequence[int]] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the title, the table and the list of invalid trials."""
@@ -91,6 +93,8 @@ class FrontierTable:
     def _table(self, extras: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("", width=1, no_wrap=True)
+        if any(len(group) > 1 for group in self.groups):
+            table.add_column("tie", no_wrap=True)
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("method", overflow="fold", min_width=10)
         for objective in self.objectives:
@@ -98,17 +102,23 @@ class FrontierTable:
         table.add_column("worst\nattack", overflow="fold", min_width=8)
         for name in extras:
             table.add_column(EXTRA_HEADINGS[name], justify="right", no_wrap=True)
+        names = group_names(self.groups)
         rows = ranked(self.points, self.objectives, self.ties)
+        place = {trial: index for index, group in enumerate(self.groups) for trial in group}
+        rows.sort(key=lambda row: place.get(row[0].trial, len(self.groups)))
+        # A section is a group of ties where these are known, and a standing elsewhere.
+        sections = [place.get(point.trial, standing) for point, standing in rows]
         for index, (point, standing) in enumerate(rows):
             table.add_row(
                 MARKS[standing],
+                *([names.get(point.trial, "")] if names else []),
                 str(point.trial),
                 escape(point.label) + (" (synthetic)" if point.synthetic else ""),
                 *(escape(str(point.interval(objective.name))) for objective in self.objectives),
                 escape(point.strongest or "–"),
                 *(f"{point.extras[name]:.2f}" if name in point.extras else "–" for name in extras),
                 style=STYLES[standing],
-                end_section=index + 1 < len(rows) and rows[index + 1][1] != standing,
+                end_section=index + 1 < len(rows) and sections[index + 1] != sections[index],
             )
         return table
 
@@ -118,11 +128,27 @@ class FrontierTable:
             yield Padding(line, (0, 0, 0, 1))
 
 
+def group_names(groups: Sequence[Sequence[int]]) -> dict[int, str]:
+    """Name of the group of each trial that ties with another, in the order of the groups.
+
+    >>> group_names([(4, 7), (1,), (2, 3)])
+    {4: 'A', 7: 'A', 2: 'B', 3: 'B'}
+    """
+    several = [group for group in groups if len(group) > 1]
+    return {trial: _letters(index) for index, group in enumerate(several) for trial in group}
+
+
+def _letters(index: int) -> str:
+    """A to Z, then AA and so on, as spreadsheets name their columns."""
+    return (_letters(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
+
+
 def frontier_table(
     points: Sequence[FrontierPoint],
     objectives: Sequence[Objective],
     title: str | None = None,
     ties: Collection[int] | None = None,
+    groups: Sequence[Sequence[int]] = (),
 ) -> FrontierTable:
     """Renderable table of all trials of a study, for `rich.console.Console.print`."""
-    return FrontierTable(tuple(points), tuple(objectives), title, ties)
+    return FrontierTable(tuple(points), tuple(objectives), title, ties, tuple(groups))

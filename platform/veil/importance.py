@@ -1,0 +1,81 @@
+"""How much of an objective each sampled setting explains: Optuna's fANOVA over a study's database."""
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from veil.errors import DataError
+from veil.frontier.importance import Importance
+from veil.objectives import Objective
+from veil.study import StudyFolder
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+LEAST_TRIALS = 10
+"""With fewer, the forest that fANOVA grows has learnt nothing."""
+
+
+def setting_importance(
+    folder: StudyFolder, methods: Mapping[str, Collection[int]], objectives: Sequence[Objective]
+) -> list[Importance]:
+    """Importance of the settings that all trials of a method sampled, by objective.
+
+    The share of an objective's variance that a setting explains alone and with others (Hutter, Hoos & Leyton-Brown,
+    ICML 2014), as `optuna.importance` computes it. Settings of different methods do not compare, so each method has an
+    importance of its own.
+
+    Args:
+        folder: the study; its database is only read, and another process may write to it meanwhile.
+        methods: numbers of valid trials by method.
+        objectives: of the study, in order.
+
+    Returns:
+        one entry for each method with `LEAST_TRIALS` trials or more of which two settings vary.
+
+    Raises:
+        DataError: the database cannot be read.
+    """
+    if not folder.optuna_path.exists() or all(len(numbers) < LEAST_TRIALS for numbers in methods.values()):
+        return []
+    trials = {trial.number: trial for trial in _finished(folder)}
+    found = []
+    for method, numbers in methods.items():
+        chosen = [trials[number] for number in sorted(numbers) if number in trials]
+        if len(chosen) < LEAST_TRIALS:
+            continue
+        study = optuna.create_study(directions=[objective.direction for objective in objectives])
+        study.add_trials(chosen)
+        shares = {objective.name: _shares(study, index) for index, objective in enumerate(objectives)}
+        if any(shares.values()):
+            found.append(Importance(method, len(chosen), shares))
+    return found
+
+
+def _finished(folder: StudyFolder) -> list[FrozenTrial]:
+    # Read-only, so that looking at a study that runs can neither change it nor keep its driver from writing.
+    address = f"sqlite:///file:{folder.optuna_path.resolve()}?mode=ro&uri=true"
+    try:
+        storage = RDBStorage(address, skip_table_creation=True)
+        study = optuna.load_study(study_name=folder.name, storage=storage)
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        storage.remove_session()
+    except (OptunaError, SQLAlchemyError, KeyError) as error:
+        raise DataError(f"cannot read the study database {folder.optuna_path}: {error}") from error
+    return trials
+
+
+def _shares(study: optuna.Study, index: int) -> dict[str, float]:
+    """Settings by falling importance; empty where fewer than two of them vary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        shares = get_param_importances(
+            study, evaluator=FanovaImportanceEvaluator(seed=0), target=lambda trial: trial.values[index]
+        )
+    varying = {name: share for name, share in shares.items() if len({trial.params[name] for trial in study.trials}) > 1}
+    return varying if len(varying) > 1 else {}
