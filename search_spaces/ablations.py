@@ -15,42 +15,54 @@ class Variant(NamedTuple):
     Attributes:
         change: what is done, to go on with "costs …".
         settings: over those of the full method.
+        of: name of the variant that it is compared with.
     """
 
     change: str
     settings: Mapping[str, Any]
+    of: str = "full"
 
 
 FULL: Mapping[str, Any] = {
-    "conditioning": "landmarks",
-    "weights": {"id": 1.0, "expr": 3.0, "rec": 10.0},
+    "conditioning": "archetype+posterior",
+    "identity_code": "random",
+    "weights": {"id": 0.1, "expr": 3.0, "rec": 10.0, "diversity": 1.0},
     "teacher_transform_strength": 1.0,
 }
+LANDMARKS: Mapping[str, Any] = {"conditioning": "landmarks", "weights": {"id": 1.0}}
+"""A condition that gives a face's shape away, so that there is something for L_id to suppress."""
 
 VARIANTS: Mapping[str, Variant] = {
     "without L_id": Variant("removing L_id", {"weights": {"id": 0.0}}),
     "without L_expr": Variant("removing L_expr", {"weights": {"expr": 0.0}}),
     "L_expr by features": Variant("comparing the teacher's features instead of KL", {"expression_loss": "feature"}),
     "L_expr by KL and features": Variant("comparing the teacher's features too", {"expression_loss": "kl+feature"}),
-    "without proxies' views": Variant("showing proxies the image itself", {"proxy_transforms": False}),
     "without teacher's views": Variant("showing the teacher the image itself", {"teacher_transform_strength": 0.0}),
     "without warm start": Variant("starting from noise", {"warm_start_images": 0}),
-    "random code": Variant("giving each image a random identity code", {"identity_code": "random"}),
-    "random code, diversity": Variant(
-        "giving each image a random identity code with a diversity loss",
-        {"identity_code": "random", "weights": {"diversity": 1.0}},
+    "without a code": Variant(
+        "giving no random identity code", {"identity_code": "none", "weights": {"diversity": 0.0}}
     ),
-    "sees heatmaps": Variant("showing heatmaps instead of landmark lines", {"conditioning": "heatmaps"}),
-    "sees parsing": Variant("showing a parsing map instead of landmark lines", {"conditioning": "parsing"}),
-    "sees the posterior": Variant("showing the expression's posterior too", {"conditioning": "landmarks+posterior"}),
-    "sees a puppet": Variant("showing a puppet instead of the face's own landmarks", {"conditioning": "puppet"}),
-    "sees an emoji": Variant(
-        "showing an emoji and the posterior instead of landmarks", {"conditioning": "emoji+posterior"}
+    "sees the posterior": Variant("hiding the archetype", {"conditioning": "posterior"}),
+    "sees the archetype": Variant("hiding the posterior", {"conditioning": "archetype"}),
+    "sees an emoji": Variant("showing an emoji instead of the archetype", {"conditioning": "emoji+posterior"}),
+    "sees a puppet": Variant("showing a puppet instead of the archetype", {"conditioning": "puppet+posterior"}),
+    "sees landmarks": Variant("showing the face's landmarks instead", LANDMARKS),
+    "sees landmarks, without L_id": Variant(
+        "removing L_id where the generator sees landmarks",
+        {**LANDMARKS, "weights": {"id": 0.0}},
+        of="sees landmarks",
     ),
-    "sees expression regions": Variant(
-        "showing the pixels of eyes, brows and mouth too", {"conditioning": "landmarks+expression_regions"}
+    "sees landmarks, without L_expr": Variant(
+        "removing L_expr where the generator sees landmarks",
+        {**LANDMARKS, "weights": {"id": 1.0, "expr": 0.0}},
+        of="sees landmarks",
     ),
-    "sees pixels": Variant("showing the pixels of the whole face", {"conditioning": "pixels"}),
+    "sees landmarks, without proxies' views": Variant(
+        "showing proxies the image itself where the generator sees landmarks",
+        {**LANDMARKS, "proxy_transforms": False},
+        of="sees landmarks",
+    ),
+    "sees pixels": Variant("showing the pixels of the whole face", {**LANDMARKS, "conditioning": "pixels"}),
 }
 
 
@@ -71,7 +83,8 @@ class Ablations:
     def questions(self) -> tuple[Question, ...]:
         """What each change does to the full method."""
         return tuple(
-            Question(variant.change, {"variant": "full"}, {"variant": name}) for name, variant in self.variants.items()
+            Question(variant.change, {"variant": variant.of}, {"variant": name})
+            for name, variant in self.variants.items()
         )
 
     def anchors(self) -> Sequence[Anchor]:

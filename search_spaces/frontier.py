@@ -11,12 +11,13 @@ from veil.registry import search_spaces
 
 STYLES = ("deepprivacy_style", "ciagan_style", "ganonymization_style")
 
-EXPRESSION_ALONE = ("emoji+posterior", "archetype+posterior", "archetype+emoji+posterior")
-"""Conditionings that show seven numbers of a face: there is hardly an identity to push away."""
+PAINTED_IMAGES = 3000
+PAINTED = ("archetype", "archetype+posterior")
+"""Conditionings that paint a face for the generator to start from: seven numbers of the face shown."""
 
 CONDITIONINGS = (
-    *EXPRESSION_ALONE, "puppet+posterior", "landmarks", "landmarks+posterior", "landmarks+expression_regions",
-    "masked+landmarks+posterior", "pixels",
+    *PAINTED, "emoji+posterior", "puppet+posterior", "landmarks", "landmarks+posterior",
+    "landmarks+expression_regions", "pixels",
 )  # fmt: skip
 """From seven numbers of a face to all of it: what a generator sees bounds what it can give away."""
 
@@ -35,7 +36,7 @@ class FrontierSpace(BaselinesSpace):
         """Ours first, for they take longest."""
         return (
             *(
-                Anchor("gan_anonymizer", {"conditioning": name, "identity_code": code, **_weights(name)})
+                _ours(name, code)
                 for name in CONDITIONINGS
                 for code in ("none", "random")
                 if code == "none" or name != "pixels"
@@ -50,19 +51,32 @@ class FrontierSpace(BaselinesSpace):
             return super().suggest(trial, trainable)
         if trainable in STYLES:
             return {"weights": {"rec": trial.suggest_float("weight_rec", 1.0, 100.0, log=True)}}
+        conditioning = trial.suggest_categorical("conditioning", CONDITIONINGS)
         code = trial.suggest_categorical("identity_code", ("none", "random"))
-        return {
-            "conditioning": trial.suggest_categorical("conditioning", CONDITIONINGS),
+        weights = {
+            "adv": trial.suggest_float("weight_adv", 0.03, 1.0, log=True),
+            "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
+            "expr": trial.suggest_float("weight_expr", 0.3, 30.0, log=True),
+            "rec": trial.suggest_float("weight_rec", 1.0, 100.0, log=True),
+        }
+        if code == "random":
+            weights["diversity"] = trial.suggest_float("weight_diversity", 0.3, 10.0, log=True)
+        settings = {
+            "conditioning": conditioning,
             "identity_code": code,
             "teacher_transform_strength": 1.0,
-            "weights": {
-                "id": trial.suggest_float("weight_id", 0.1, 10.0, log=True),
-                "expr": trial.suggest_float("weight_expr", 0.1, 10.0, log=True),
-                "rec": trial.suggest_float("weight_rec", 1.0, 100.0, log=True),
-                "diversity": 1.0 if code == "random" else 0.0,
-            },
+            "weights": weights,
         }
+        # A face to start from is the better warm start: the pre-training would only unlearn it.
+        return settings | ({"warm_start_images": 0, "images": PAINTED_IMAGES} if conditioning in PAINTED else {})
 
 
-def _weights(conditioning: str) -> dict[str, float]:
-    return {"weight_id": 0.1 if conditioning in EXPRESSION_ALONE else 1.0, "weight_expr": 3.0, "weight_rec": 10.0}
+def _ours(conditioning: str, code: str) -> Anchor:
+    weights = (
+        {"weight_adv": 0.1, "weight_id": 0.1, "weight_expr": 10.0, "weight_rec": 30.0}
+        if conditioning in PAINTED
+        else {"weight_adv": 0.3, "weight_id": 1.0, "weight_expr": 5.0, "weight_rec": 30.0}
+    )
+    if code == "random":
+        weights["weight_diversity"] = 1.0
+    return Anchor("gan_anonymizer", {"conditioning": conditioning, "identity_code": code, **weights})

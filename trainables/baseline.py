@@ -42,6 +42,7 @@ class Baseline:
     """A classical anonymizer; nothing is trained."""
 
     family = "classical"
+    model_files = ()
     needs_faces = True
     Config = BaselineConfig
 

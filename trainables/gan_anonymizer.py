@@ -36,6 +36,7 @@ class GanAnonymizer:
     """Trains a conditional GAN from the study's warm start and returns its averaged generator."""
 
     family = "gan"
+    model_files = (_GENERATOR,)
     needs_faces = True
     Config = GanConfig
 
@@ -71,7 +72,7 @@ class GanAnonymizer:
         else:
             trained = job.shared_training(start)
             trainings[trained.name] = config.images
-        generator = UNet(conditioning.channels, config.generator_width, job.codes.total)
+        generator = UNet(conditioning.channels, config.generator_width, job.codes.total, job.canvas)
         load_weights(trained / "ema.safetensors", generator)
         code = job.code_at_use()
         save_generator(
@@ -82,6 +83,7 @@ class GanAnonymizer:
                 "channels": conditioning.channels,
                 "width": config.generator_width,
                 "code_size": job.codes.total,
+                "canvas": job.canvas,
                 "code": None if code is None else asdict(code),
                 "config": config.model_dump(mode="json"),
                 "crop_contract": context.faces.contract_hash,

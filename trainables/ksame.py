@@ -41,6 +41,7 @@ class KSameTrainable:
     """Chooses one image a person from the train split; nothing is trained."""
 
     family = "k-Same"
+    model_files = FacePool.files
     needs_faces = True
     Config = KSameConfig
 

@@ -86,8 +86,9 @@ class Anonymizer(Protocol):
     pool that gives no k-anonymity. One that draws on signals beside the image declares them as an attribute `needs`, as
     a conditioning does: the protocol refuses faces that lack one. One that looks at the clear image through a frozen
     net declares it as an attribute `models`, SHA-256 of the weights by name, as a conditioning does: the protocol
-    refuses to let a net judge what it has itself steered. One of which a reader of its score must know something says
-    so in an attribute `notes`, a sequence of sentences.
+    refuses to let a net judge what it has itself steered. One that draws whom each image shows has a method
+    `as_one_person(seed)`, which returns an anonymizer that shows one person in all images. One of which a reader of its
+    score must know something says so in an attribute `notes`, a sequence of sentences.
     """
 
     def __call__(self, faces: FaceBatch) -> "Tensor":
@@ -105,7 +106,8 @@ class Conditioning(Protocol):
             them cannot be anonymized.
 
     One that looks at the clear image through a frozen net declares it as an attribute `models`, SHA-256 of the weights
-    by name.
+    by name. One that paints a face, in grey, which may be published as it is, names its channel as an attribute
+    `canvas`: a generator may start from it.
     """
 
     channels: int
@@ -328,7 +330,9 @@ class Trainable(Protocol):
     """What a trial runs.
 
     One whose anonymizer knows some images only, and could anonymize no others, says so by an attribute `registrable`
-    that is False: its trials are scored, and never registered as models.
+    that is False: its trials are scored, and never registered as models. One that keeps more in a trial's folder than
+    `load` reads names what it does read as an attribute `model_files`, a sequence of files and folders there: they
+    alone travel in a registered model.
 
     Attributes:
         family: name of the group of methods that a frontier colours ("gan", "classical", "analytic").

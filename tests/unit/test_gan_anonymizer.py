@@ -241,6 +241,7 @@ def test_a_trial_trains_on_extra_faces_and_reports_them(context, strangers, tmp_
         ({"proxy_transform": True}, "did you mean 'proxy_transforms'"),
         ({"weights": {"diversity": 1}}, "weights.diversity is 1, which needs identity_code 'random', found 'none'"),
         ({"weights": {"target": 1}, "identity_code": "random"}, "needs identity_code 'target', found 'random'"),
+        ({"weights": dict.fromkeys(("adv", "rec", "id", "expr"), 0)}, "all weights are 0, so that nothing is learned"),
         ({"loss_conditional": {"id": [1, 1]}}, r"loss_conditional.id.*\[1, 1\] is no range"),
         ({"loss_conditional": {}, "weights": {"rec": 1}}, r"weights.rec is 1, outside the range \[3, 60\]"),
     ],

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from trainables.gan.codes import CodeAtUse
+
 if TYPE_CHECKING:
     from veil.interfaces import Conditioning, FaceBatch
 
@@ -33,6 +35,11 @@ class GeneratorAnonymizer:
         self.code = code
         self.needs = conditioning.needs
         self.models = getattr(conditioning, "models", {})
+
+    def as_one_person(self, seed: int) -> "GeneratorAnonymizer":
+        """The same, but all images show one person, who is drawn by a seed; itself if it has no code."""
+        code = self.code.drawn_from(seed) if isinstance(self.code, CodeAtUse) else self.code
+        return GeneratorAnonymizer(self.generator, self.conditioning, code)
 
     @torch.no_grad()
     def __call__(self, faces: "FaceBatch") -> Tensor:

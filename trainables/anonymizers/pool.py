@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,10 @@ class FacePool:
         mean: float32 (D,), the mean face in [-1, 1].
         eigenfaces: float32 (E, D), orthonormal rows.
         codes: float32 (N, E), the pool's faces in the eigenface space.
+        files: names under which `save` writes.
     """
+
+    files: ClassVar[tuple[str, ...]] = (_FACES, _PEOPLE)
 
     images: NDArray[np.uint8]
     identities: tuple[str, ...]

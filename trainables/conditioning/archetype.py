@@ -26,6 +26,7 @@ class Archetype:
     """
 
     channels = 1
+    canvas = 0
     needs: frozenset[str] = frozenset()
 
     @property

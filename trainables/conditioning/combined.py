@@ -22,12 +22,20 @@ class Combined:
         channels: sum of the parts' channels.
         needs: union of the parts' needs.
         models: SHA-256 of the weights, by name, of all frozen nets that the parts look through.
+        canvas: channel of the first part that paints a face; None if none does.
     """
 
     def __init__(self, *parts: "Conditioning") -> None:
         self.parts = parts
         self.channels = sum(part.channels for part in parts)
         self.needs: frozenset[str] = frozenset().union(*(part.needs for part in parts))
+
+        painted = [
+            sum(before.channels for before in parts[:index]) + part.canvas
+            for index, part in enumerate(parts)
+            if getattr(part, "canvas", None) is not None
+        ]
+        self.canvas: int | None = painted[0] if painted else None
 
     @property
     def models(self) -> Mapping[str, str]:

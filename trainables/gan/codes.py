@@ -1,7 +1,7 @@
 """What a generator is told beside its condition: whom to show, and how much each loss counts."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -90,6 +90,16 @@ class CodeAtUse:
         pixels = tensor_to_images(images) if self.at_use == "image" else np.zeros((len(images), 0), np.uint8)
         codes = [[*self._identity(one.tobytes()), *self.preferences] for one in pixels]
         return torch.tensor(codes, dtype=torch.float32).view(len(images), self.size + len(self.preferences))
+
+    def drawn_from(self, seed: int) -> Callable[[Tensor], Tensor]:
+        """Codes that show one person in all images: drawn by a seed where each image would have its own.
+
+        For the frames of a clip. Fixed codes stay as they are.
+        """
+        if self.at_use == "fixed":
+            return self
+        code = torch.tensor([*self._identity(f"seed {seed}".encode()), *self.preferences], dtype=torch.float32)
+        return lambda images: code.expand(len(images), -1)
 
     def _identity(self, pixels: bytes) -> np.ndarray:
         # In 8 bits, as a photo is stored: an image that was saved and opened again is the same image.

@@ -48,6 +48,9 @@ class GanConfig(Settings):
     """Settings of one GAN anonymizer; lengths count images, so that batch size and workers leave them alone."""
 
     conditioning: str = Field("landmarks", description='registered conditioning, or several joined by "+"')
+    paint_over: bool = Field(
+        True, description="start from the average face that the conditioning paints, where it paints one"
+    )
     identity_code: IdentityCode = Field(
         "none",
         description="what tells the generator whom to show: nothing, random numbers, or a person of the train part",
@@ -102,6 +105,12 @@ class GanConfig(Settings):
         except ConfigError as error:
             raise ValueError(str(error)) from None
         return name
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if not any(weight for _, weight in self.weights):
+            raise ValueError("all weights are 0, so that nothing is learned; set at least one of weights above 0")
+        return self
 
     @model_validator(mode="after")
     def _terms_have_their_codes(self) -> Self:

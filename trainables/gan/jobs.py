@@ -18,8 +18,8 @@ from veil.errors import DivergedError
 from veil.interfaces import Conditioning, TrialContext
 from veil.runtime import Runtime
 
-# Shared by all trials of a study, whatever λ they sample: without identity and expression terms.
-_WARM_WEIGHTS = LossWeights(adv=1.0, rec=10.0, id=0.0, expr=0.0)
+# Shared by all trials of a study, whatever λ they sample: without identity and expression terms, in pix2pix's ratio.
+_WARM_WEIGHTS = LossWeights(adv=0.3, rec=30.0, id=0.0, expr=0.0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Job:
             sizes["target"] = int(self.faces.people.max()) + 1
         ranges = {} if self.config.loss_conditional is None else dict(self.config.loss_conditional)
         return CodeSettings(self.config.identity_code, sizes[self.config.identity_code], ranges)
+
+    @property
+    def canvas(self) -> int | None:
+        """Channel of the condition that the generator paints over; None if it starts from nothing."""
+        return getattr(self.conditioning, "canvas", None) if self.config.paint_over else None
 
     def code_at_use(self) -> CodeAtUse | None:
         """Codes of the images that the finished generator is shown; None if it takes none."""
@@ -94,6 +99,7 @@ class Job:
             "conditioning": self.config.conditioning,
             "faces": self.faces.key,
             "extra_share": self.config.extra_share if self.faces.extra else 0.0,
+            "canvas": self.canvas,
             **self.config.model_dump(
                 mode="json",
                 include={
@@ -178,6 +184,7 @@ class Job:
                 ema_half_life_images=config.ema_half_life_images,
                 seed=seed,
                 code_size=codes.total,
+                canvas=self.canvas,
             ),
             step=StepSettings(
                 weights=LossWeights(**config.weights.model_dump()),

@@ -232,7 +232,7 @@ def save_generator(folder: Path, generator: UNet, description: dict[str, Any]) -
     Args:
         folder: replaced if it exists.
         generator: raw or averaged net.
-        description: plain values; `channels`, `width` and `code_size` (0 where it is absent) rebuild the net.
+        description: plain values; `channels`, `width`, and `code_size` and `canvas` if it has them, rebuild the net.
     """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -252,7 +252,9 @@ def load_generator(folder: Path) -> tuple[UNet, dict[str, Any]]:
     """
     try:
         description = json.loads((folder / _NET).read_text(encoding="utf-8"))
-        generator = UNet(description["channels"], description["width"], description.get("code_size", 0))
+        generator = UNet(
+            description["channels"], description["width"], description.get("code_size", 0), description.get("canvas")
+        )
     except (OSError, json.JSONDecodeError, KeyError) as error:
         raise DataError(f"{folder} holds no generator: {error!r}") from None
     load_weights(folder / _WEIGHTS, generator)

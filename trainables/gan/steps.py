@@ -76,6 +76,7 @@ class NetSettings:
         ema_half_life_images: of the averaged generator.
         seed: of the initial weights.
         code_size: numbers that the generator is told beside the condition.
+        canvas: channel of the condition that the generator paints over; None if it starts from nothing.
     """
 
     channels: int
@@ -86,6 +87,7 @@ class NetSettings:
     ema_half_life_images: float
     seed: int
     code_size: int = 0
+    canvas: int | None = None
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Nets:
         """Build nets with seeded initial weights, equal on all workers, on the worker's device."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            generator = UNet(settings.channels, settings.generator_width, settings.code_size)
+            generator = UNet(settings.channels, settings.generator_width, settings.code_size, settings.canvas)
             discriminator = PatchGAN(settings.channels, settings.discriminator_width)
         runtime.place(generator)
         runtime.place(discriminator)

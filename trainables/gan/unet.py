@@ -8,6 +8,10 @@ from torch.nn import functional as F
 
 GROUP_CHANNELS = 8
 FILM_WIDTH = 64
+BORDER = "reflect"
+"""Zeros around a condition that hardly varies would be all that tells places apart, and draw plaid over the image."""
+CANVAS_LIMIT = 0.99
+"""Grey value of a canvas beyond which the inverse of tanh would leave no gradient."""
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -28,13 +32,17 @@ class UNet(nn.Module):
     A code, if there is one, scales and shifts the channels of the middle and of the decoder (FiLM, Perez 2018). Before
     any training it changes nothing, so that the weights of a net without a code start one with it.
 
+    With a canvas, the net paints over one channel of the condition instead of onto nothing: before any training, that
+    channel comes out, and what is learned is added before the tanh.
+
     Args:
         channels: C, of the condition.
         width: channels of the first level; the inner levels have 2, 4 and 8 times as many.
         code_size: S, numbers of the code; 0 if there is none.
+        canvas: channel of the condition that shows a face in grey; None if none does.
     """
 
-    def __init__(self, channels: int, width: int, code_size: int = 0) -> None:
+    def __init__(self, channels: int, width: int, code_size: int = 0, canvas: int | None = None) -> None:
         super().__init__()
         sizes = (width, 2 * width, 4 * width, 8 * width)
         self.down = nn.ModuleList(
@@ -48,8 +56,12 @@ class UNet(nn.Module):
             _Up(before, skip, after)
             for before, skip, after in zip(innermost_first[:-1], skips, innermost_first[1:], strict=True)
         )
-        self.out = nn.Conv2d(innermost_first[-1], 3, 3, padding=1)
+        self.out = nn.Conv2d(innermost_first[-1], 3, 3, padding=1, padding_mode=BORDER)
         self.film = _Film(code_size, innermost_first) if code_size else None
+        self.canvas = canvas
+        if canvas is not None:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
 
     def forward(self, condition: Tensor, code: Tensor | None = None) -> Tensor:
         """Map (B, C, 112, 112) and a code (B, S), None without one, to (B, 3, 112, 112) in [-1, 1]."""
@@ -61,7 +73,10 @@ class UNet(nn.Module):
         features = self.middle(skips.pop(), in_middle)
         for up, modulation in zip(self.up, in_decoder, strict=True):
             features = up(features, skips.pop(), modulation)
-        return torch.tanh(self.out(features))
+        painted = self.out(features)
+        if self.canvas is not None:
+            painted = painted + torch.atanh(condition[:, [self.canvas]].clamp(-CANVAS_LIMIT, CANVAS_LIMIT))
+        return torch.tanh(painted)
 
 
 class _Film(nn.Module):
@@ -90,7 +105,7 @@ def _modulated(features: Tensor, modulation: Tensor | None) -> Tensor:
 class _Down(nn.Module):
     def __init__(self, before: int, after: int, norm: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not norm)
+        self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1, padding_mode=BORDER, bias=not norm)
         self.norm = group_norm(after) if norm else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -100,7 +115,7 @@ class _Down(nn.Module):
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=BORDER, bias=False)
         self.norm = group_norm(channels)
 
     def forward(self, features: Tensor, modulation: Tensor | None) -> Tensor:
@@ -112,7 +127,7 @@ class _Up(nn.Module):
         super().__init__()
         # Narrowed before it is enlarged: the large map is the costly one.
         self.narrow = nn.Conv2d(before, after, 1)
-        self.conv = nn.Conv2d(after + skip, after, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(after + skip, after, 3, padding=1, padding_mode=BORDER, bias=False)
         self.norm = group_norm(after)
 
     def forward(self, features: Tensor, skip: Tensor, modulation: Tensor | None) -> Tensor:

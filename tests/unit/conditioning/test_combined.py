@@ -17,6 +17,14 @@ def test_any_sum_concatenates_its_parts_in_order():
     assert torch.equal(combined(faces), expected)
 
 
+def test_a_sum_has_the_canvas_of_its_first_part_that_paints_a_face():
+    faces = astronaut_faces(1)
+    combined = build_conditioning("posterior+archetype+lowpass")
+    painted = build_conditioning("archetype")(faces)
+    assert torch.equal(combined(faces)[:, [combined.canvas]], painted)
+    assert build_conditioning("lowpass+landmarks").canvas is None
+
+
 def test_a_registered_sum_is_taken_as_such():
     assert type(build_conditioning("masked+landmarks")) is MaskedLandmarks
 

@@ -259,5 +259,8 @@ def test_generator_round_trip(tmp_path):
     torch.nn.init.normal_(coded.film.layers[-1].weight)
     save_generator(tmp_path / "generator", coded, description | {"code_size": 3})
     assert torch.equal(load_generator(tmp_path / "generator")[0](condition, code), coded(condition, code))
+    save_generator(tmp_path / "generator", net, description | {"canvas": 2})
+    assert not torch.equal(load_generator(tmp_path / "generator")[0](condition), net(condition))
+    assert load_generator(tmp_path / "generator")[0].canvas == 2
     with pytest.raises(DataError, match="holds no generator"):
         load_generator(tmp_path / "absent")

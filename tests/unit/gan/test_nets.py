@@ -31,6 +31,15 @@ def test_a_code_changes_nothing_before_training_and_the_image_after():
     torch.testing.assert_close(coded(condition[1:], codes[1:]), images[1:], rtol=0, atol=1e-5)
 
 
+def test_an_untrained_net_gives_its_canvas_back_and_learns_from_there():
+    condition = torch.rand(2, 3, 112, 112) * 1.9 - 0.95
+    net = UNet(3, 8, canvas=1)
+    torch.testing.assert_close(net(condition), condition[:, [1]].expand(-1, 3, -1, -1))
+    net(condition.sign()).square().mean().backward()
+    gradient = net.out.weight.grad
+    assert gradient.isfinite().all() and gradient.any()
+
+
 def test_scale_and_shift_are_those_of_film():
     net = UNet(1, 8, code_size=2)
     torch.nn.init.normal_(net.film.layers[-1].weight)
