@@ -25,6 +25,7 @@ StudyKind = Literal["anonymizers", "attackers", "detectors"]
 
 SPREADS = "spreads.npz"
 THUMBNAIL = "thumbnail.webp"
+FAILURES = "failures.webp"
 
 
 class Manifest(Settings):
@@ -276,6 +277,11 @@ class StudyFolder:
     def thumbnail(self, number: int) -> bytes | None:
         """A few faces of a trial as WebP; None where nothing was anonymized."""
         path = self.trial(number) / THUMBNAIL
+        return path.read_bytes() if path.is_file() else None
+
+    def failures(self, number: int) -> bytes | None:
+        """Faces of the people whom a trial hides and keeps worst, as WebP; None where nobody was scored."""
+        path = self.trial(number) / FAILURES
         return path.read_bytes() if path.is_file() else None
 
     @contextmanager

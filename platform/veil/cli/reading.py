@@ -113,7 +113,7 @@ def sensitivity(
 
 @commands.command(
     {
-        "veil report frontier": "our best against each baseline, and the page",
+        "veil report frontier --pdf": "our best against each baseline, and the whole report as a page and as PDF",
         "veil report ablations --json answers.json": "what each part is worth",
     },
 )
@@ -124,19 +124,22 @@ def report(
     family: Annotated[
         str, typer.Option(help="Proposed family of methods, where the study asks no question of its own.")
     ] = "gan",
-    json: Annotated[Path | None, typer.Option("--json", help="File for the numbers.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the numbers of the answers.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the page as PDF too, by Chromium or Chrome.")] = False,
     open_page: OpenOption = False,
 ) -> None:
-    """Answer what a study asks: differences with intervals, and a sentence for each question."""
-    from veil.report.answers import report_study
+    """Answer what a study asks, and write its report: method, data, attacks, trade-off, failures, limits."""
+    from veil.report.command import report_study
 
     names = [name for name in (study, study_option) if name is not None]
     if len(names) != 1:
         raise ConfigError("name one study: veil report STUDY, or veil report --study STUDY")
-    page = report_study(StudyFolder(root / names[0]), family, console, json)
-    console.print(f"\nreport page   {page}", highlight=False)
+    written = report_study(StudyFolder(root / names[0]), family, console, json, pdf)
+    console.print(f"\nreport page   {written.page}", highlight=False)
+    if written.pdf is not None:
+        console.print(f"report PDF    {written.pdf}", highlight=False)
     if open_page:
-        typer.launch(page.resolve().as_uri())
+        typer.launch((written.pdf or written.page).resolve().as_uri())
 
 
 @commands.command(

@@ -24,6 +24,7 @@ _NAME = re.compile(r"(?:^|/)(\d{6}\.(?:jpg|png))$")
         url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         licence="non-commercial research",
         citation="Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015",
+        limits="It shows celebrities, posed and made up, most of them young and most of them white.",
     )
 )
 def read_celeba(root: Path) -> Dataset:

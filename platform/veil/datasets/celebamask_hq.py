@@ -41,6 +41,7 @@ _NAME = re.compile(r"(\d+)\.(?:jpg|png)")
         url="https://github.com/switchablenorms/CelebAMask-HQ",
         licence="non-commercial research",
         citation="Lee, Liu, Wu, Luo: MaskGAN: Towards Diverse and Interactive Facial Image Manipulation, CVPR 2020",
+        limits="It shows celebrities, posed and made up, most of them young and most of them white.",
     )
 )
 def read_celebamask_hq(root: Path) -> Dataset:

@@ -24,6 +24,7 @@ _NAME = re.compile(r"([^/]+)/\1_\d{4}\.jpg")
         url="https://vis-www.cs.umass.edu/lfw/",
         licence="research use; photographs from news media, rights with their owners",
         citation="Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, UMass Amherst TR 07-49, 2007",
+        limits="It shows public figures in news photographs, most of them men and most of them white.",
     )
 )
 def read_lfw(root: Path) -> Dataset:

@@ -22,6 +22,8 @@ class About:
         licence: terms of use, in short.
         citation: the paper to cite.
         fetched: whether Veil fetches it where 'data.root' is not set.
+        picture_credit: line under which its terms let a report show faces of it; None where they do not.
+        limits: whom and what it shows, and what results on it therefore do not say; one sentence.
     """
 
     title: str
@@ -31,6 +33,8 @@ class About:
     licence: str = "your own"
     citation: str = ""
     fetched: bool = False
+    picture_credit: str | None = None
+    limits: str = ""
 
     def rows(self) -> dict[str, str]:
         """What there is to tell, by heading."""
@@ -41,6 +45,8 @@ class About:
             "get it from": source,
             "licence": self.licence,
             "cite": self.citation,
+            "pictures": f"may be shown in a report: “{self.picture_credit}”" if self.picture_credit else "",
+            "limits": self.limits,
         }
         return {heading: text for heading, text in rows.items() if text}
 

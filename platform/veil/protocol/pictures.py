@@ -1,6 +1,6 @@
 """What a person looks at beside the numbers: original, condition and anonymized faces, and the attackers' ROC."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,13 @@ from torchvision.utils import make_grid
 
 from veil.faces.table import FaceTable
 from veil.interfaces import CROP_SIZE, Conditioning
+from veil.protocol.score import PersonScore
 
 GRID_FACES = 8
 GRID_PADDING = 4
 THUMBNAIL_FACES = 3
 THUMBNAIL_SHRINKAGE = 1.5
+FAILURE_FACES = 4
 
 
 def face_grid(
@@ -42,8 +44,26 @@ def face_grid(
     if reconstructions is not None:
         rows.append(reconstructions[chosen])
     grid = make_grid(torch.cat(rows), nrow=len(chosen), padding=GRID_PADDING, pad_value=1.0)
-    pixels = ((grid.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    return _as_image(grid)
+
+
+def failure_grid(faces: FaceTable, anonymized: Tensor, people: Sequence[PersonScore]) -> Image.Image:
+    """Originals above what became of them: on the left the person most recognized, on the right the one whose
+    expression suffers most.
+
+    Args:
+        faces: N faces.
+        anonymized: float (N, 3, 112, 112) in [-1, 1], in the same order.
+        people: scores of the n people, in the order of their numbers.
+    """
+    recognized = max(range(len(people)), key=lambda index: people[index].tar or 0.0)
+    damaged = min(range(len(people)), key=lambda index: people[index].utility)
+    owners = np.unique(faces.identity_indices, return_inverse=True)[1]
+    chosen = torch.as_tensor(
+        np.concatenate([np.flatnonzero(owners == person)[:FAILURE_FACES] for person in (recognized, damaged)])
+    )
+    rows = torch.cat([faces.batch(chosen).images, anonymized[chosen]])
+    return _as_image(make_grid(rows, nrow=len(chosen), padding=GRID_PADDING, pad_value=1.0))
 
 
 def write_thumbnail(path: Path, grid: Image.Image) -> None:
@@ -52,6 +72,12 @@ def write_thumbnail(path: Path, grid: Image.Image) -> None:
     width = min(grid.width, THUMBNAIL_FACES * cell + GRID_PADDING)
     size = round(width / THUMBNAIL_SHRINKAGE), round(grid.height / THUMBNAIL_SHRINKAGE)
     grid.resize(size, Image.Resampling.LANCZOS, box=(0, 0, width, grid.height)).save(path, quality=80)
+
+
+def _as_image(pixels: Tensor) -> Image.Image:
+    """Pixels (3, H, W) in [-1, 1] as an image."""
+    levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).numpy())
 
 
 def _as_rgb(signal: Tensor) -> Tensor:

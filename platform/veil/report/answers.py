@@ -1,4 +1,4 @@
-"""What a study answers: differences with intervals and a sentence for each question, printed, as a page and as JSON."""
+"""What a study answers: differences with intervals and a sentence for each question, printed and as JSON."""
 
 import json
 from dataclasses import asdict
@@ -21,52 +21,42 @@ from veil.report.best_of_family import against_baselines
 from veil.report.changes import attacker_changes, detector_changes
 from veil.report.findings import JudgedTrial, Section
 from veil.report.findings_table import findings
-from veil.report.forest import write_findings_page
 from veil.report.fronts import compare_fronts
-from veil.reporting import study_kind
 from veil.study import StudyFolder, StudyKind, TrialRecord
 
-PAGE = "report.html"
 
-_LEADS: dict[StudyKind, str] = {
-    "anonymizers": "Differences between methods in leak and utility, measured on the same people.",
-    "attackers": "What more of an attacker does to leak, measured on the same people.",
-    "detectors": "What another detector does to the same photographs and anonymizers.",
-}
-
-
-def report_study(folder: StudyFolder, family: str, console: Console, json_file: Path | None = None) -> Path:
-    """Print what a study answers, write its page into the study folder, and return the page's path.
+def print_answers(
+    config: StudyConfig, folder: StudyFolder, sections: list[Section], console: Console, json_file: Path | None = None
+) -> None:
+    """Print what a study answers, and the trials that are not valid; write the same numbers to a file if asked to.
 
     Args:
+        config: of the study.
         folder: of the study.
-        family: the proposed family of methods, where the study asks nothing of its own.
+        sections: what it answers.
         console: where to print.
-        json_file: file for the same numbers.
-
-    Raises:
-        ConfigError: the study does not exist, or has no trials to compare.
-        ProtocolError: trials were scored on different people.
+        json_file: for the numbers.
     """
-    config = folder.config()
-    kind = study_kind(folder)
-    sections = study_sections(config, folder, kind, family)
     reasons = {
         f"trial {record.number}, {record.label}": record.reason or ""
         for record in folder.records()
         if record.state != "valid"
     }
     console.print(findings(sections, f"study {config.study}: {len(folder.records())} trials"))
+    if not sections:
+        console.print("It asks no question of its own and holds one family of methods: nothing is compared.")
     for name, reason in reasons.items():
         console.print(Text.assemble((f"✗ {name}", "red"), f": {reason}"))
     if json_file is not None:
         with replace_when_complete(json_file) as temporary:
             temporary.write_text(json.dumps(report_values(config.study, sections, reasons), indent=2), encoding="utf-8")
-    return write_findings_page(folder.path / PAGE, sections, config.study, _LEADS[kind], reasons)
 
 
 def study_sections(config: StudyConfig, folder: StudyFolder, kind: StudyKind, family: str) -> list[Section]:
     """What the study answers, by what it compares and what its search space asks.
+
+    Returns:
+        nothing where nothing is asked and all trials are of one family.
 
     Raises:
         ConfigError: it has no trials to compare.
@@ -88,7 +78,7 @@ def study_sections(config: StudyConfig, folder: StudyFolder, kind: StudyKind, fa
         return [attacker_changes([robustness_point(record) for record in records], trials)]
     questions: tuple[Question, ...] = tuple(getattr(search_spaces.get(config.search.space)(), "questions", ()))
     if not questions:
-        return [_against_baselines(folder, records, trials, family)]
+        return _against_baselines(folder, records, trials, family)
     objectives = [get_objective(name) for name in config.search.objectives]
     of_trials = [question for question in questions if question.of == "trials"]
     of_frontiers = [question for question in questions if question.of == "frontiers"]
@@ -117,17 +107,17 @@ def judged_trial(record: TrialRecord, folder: StudyFolder) -> JudgedTrial:
 
 def _against_baselines(
     folder: StudyFolder, records: list[TrialRecord], trials: list[JudgedTrial], family: str
-) -> Section:
+) -> list[Section]:
     # One expression for every face has some utility and no use: it is a baseline like any other, never our best.
     useless = {record.number for record in records if _collapsed(record) and record.family == family}
     usable = [trial for trial in trials if trial.number not in useless]
     families = sorted({trial.family for trial in usable})
-    if family not in families or len(families) < 2:
+    if family not in families:
         raise ConfigError(
             f"study {folder.name!r} asks no question of its own, and its valid trials are of the family "
             f"{', '.join(families)}: expected {family!r} and others to compare with; name one with --family"
         )
-    return against_baselines(usable, family)
+    return [against_baselines(usable, family)] if len(families) > 1 else []
 
 
 def _collapsed(record: TrialRecord) -> bool:

@@ -1,63 +1,38 @@
-"""What a study found out, as one self-contained HTML file with a forest plot of the differences."""
+"""The differences that a study rests on, as a forest plot."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
-from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from veil.frontier.figures import COLOURS, MUTED, common_layout
-from veil.frontier.frame import framed_page, html_table
 from veil.report.findings import EQUAL, LEVEL, Row, Section, difference_text, value_text
 
-ROW_PIXELS = 30
-LABEL_PIXELS = 7.0
-LONGEST_LABEL = 60
+ROW_PIXELS = 20
+MOST_ROWS = 40
+"""Lines of one plot, so that it fits on a printed page."""
+LABEL_PIXELS = 6.0
+LONGEST_LABEL = 40
 
 
-def write_findings_page(
-    path: Path, sections: Sequence[Section], study: str, lead: str, invalid: Mapping[str, str]
-) -> Path:
-    """Write `render_findings` to a file and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_findings(sections, study, lead, invalid), encoding="utf-8")
-    return path
-
-
-def render_findings(sections: Sequence[Section], study: str, lead: str, invalid: Mapping[str, str]) -> str:
-    """HTML of a study's report; it needs no network and no other file.
-
-    Args:
-        sections: in order.
-        study: name of the study.
-        lead: one sentence below the name.
-        invalid: reasons by name of the trials that are not valid.
-    """
-    notes = dict.fromkeys(note for section in sections for note in section.notes)
-    return framed_page(
-        subject="report",
-        study=study,
-        lead=lead,
-        answers=[escape(sentence) for section in sections for sentence in section.sentences],
-        height=ROW_PIXELS * max(3, len(_compared(sections))) + 110,
-        figure=("Differences from the reference", forest_figure(sections)),
-        reading=[
-            "<b>Every line is a difference</b> with its 95 % interval; the dotted line at 0 is no difference. Filled "
-            f"marks stay significant at {LEVEL:g} after correction for the number of comparisons. A grey band, "
-            f"±{EQUAL:g}, is what counts as equal leak.",
-            *map(escape, notes),
-        ],
-        table=("All groups", "".join(f"<h3>{escape(item.heading)}</h3>{_table(item)}" for item in sections)),
-        invalid=invalid,
-    )
+def forest_figures(sections: Sequence[Section]) -> list[go.Figure]:
+    """As many plots as it takes to show all differences, each with its height."""
+    lines = [row for _, row in compared(sections)]
+    figures = []
+    for start in range(0, len(lines), MOST_ROWS):
+        shown = {id(row) for row in lines[start : start + MOST_ROWS]}
+        parts = [replace(item, rows=tuple(row for row in item.rows if id(row) in shown)) for item in sections]
+        figures.append(forest_figure(parts).update_layout(height=ROW_PIXELS * max(4, len(shown)) + 110))
+    return figures
 
 
 def forest_figure(sections: Sequence[Section]) -> go.Figure:
     """One panel a quantity, one line a difference, in the order of the rows, one colour a section."""
     quantities = list(dict.fromkeys(name for section in sections for name in section.quantities))
-    rows = _compared(sections)
+    rows = compared(sections)
     figure = make_subplots(
         rows=1, cols=max(1, len(quantities)), subplot_titles=quantities, shared_yaxes=True, horizontal_spacing=0.04
     )
@@ -80,7 +55,8 @@ def forest_figure(sections: Sequence[Section]) -> go.Figure:
     return figure
 
 
-def _compared(sections: Sequence[Section]) -> list[tuple[Section, Row]]:
+def compared(sections: Sequence[Section]) -> list[tuple[Section, Row]]:
+    """Rows that differ from a reference, each with its section: the lines of the plot."""
     return [(section, row) for section in sections for row in section.rows if row.differences]
 
 
@@ -116,21 +92,3 @@ def _marks(shown: Sequence[tuple[int, Row]], quantity: str, colour: str) -> go.S
         hovertemplate="%{customdata}<extra></extra>",
         cliponaxis=False,
     )  # fmt: skip
-
-
-def _table(section: Section) -> str:
-    headings = ["what", "beside"]
-    for quantity in section.quantities:
-        headings += [quantity, "difference, p (Holm)"]
-    rows = []
-    for row in section.rows:
-        cells = [escape(row.name), escape(row.beside)]
-        for quantity in section.quantities:
-            cells += [_with_bounds(value_text(row, quantity)), escape(difference_text(row, quantity)) or "–"]
-        rows.append([*cells, ", ".join(map(str, row.trials))])
-    return html_table([*headings, "trials"], rows)
-
-
-def _with_bounds(text: str) -> str:
-    value, _, bounds = text.partition(" ")
-    return f"{value} <span>{bounds}</span>" if bounds else value

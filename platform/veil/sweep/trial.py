@@ -22,12 +22,12 @@ from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.jobs import run_in_turn
 from veil.protocol.judging import open_judge
-from veil.protocol.pictures import cmc_figure, face_grid, roc_figure, write_thumbnail
+from veil.protocol.pictures import cmc_figure, face_grid, failure_grid, roc_figure, write_thumbnail
 from veil.protocol.score import Estimate
 from veil.protocol.strength import suite_at_strength
 from veil.recognizers import load_recognizer
 from veil.runtime import Launcher, LocalLauncher
-from veil.study import THUMBNAIL, StudyFolder, TrialRecord
+from veil.study import FAILURES, THUMBNAIL, StudyFolder, TrialRecord
 from veil.sweep.attacks import RayAttackRunner
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES, SAMPLED
 from veil.sweep.space import load_trainable
@@ -156,6 +156,9 @@ def _save_artifacts(
         grid = face_grid(faces, evaluation.anonymized_target, outcome.conditioning)
         grid.save(folder / "grid.png")
         write_thumbnail(folder / THUMBNAIL, grid)
+    if evaluation.score.people:
+        failures = failure_grid(faces, evaluation.anonymized_target, evaluation.score.people)
+        failures.save(folder / FAILURES, quality=80)
     for name, images in evaluation.reconstructions.items():
         sheet = face_grid(faces, evaluation.anonymized_target, outcome.conditioning, images)
         sheet.save(folder / f"reconstructions-{name.replace('/', '-')}.png")

@@ -1,7 +1,10 @@
 """Score cards as metrics by key: keys read like paths, and values are plain numbers."""
 
+import statistics
+from collections.abc import Sequence
+
 from veil.config import Settings
-from veil.protocol.score import RungScore, TrialScore
+from veil.protocol.score import PersonScore, RungScore, TrialScore
 from veil.study import TrialRecord
 
 
@@ -25,11 +28,16 @@ def _score_metrics(score: TrialScore) -> dict[str, float]:
         "floor/leak_mean": score.leak_floor_mean,
         "floor/leak_95": score.leak_floor_95,
         "recovery_gap": score.recovery_gap.value if score.recovery_gap else None,
+        "recovery_gap_low": score.recovery_gap.low if score.recovery_gap else None,
+        "recovery_gap_high": score.recovery_gap.high if score.recovery_gap else None,
+        "images/attacked": score.n_images,
+        "images/undetected": score.undetected,
+        "images/without_landmarks": score.without_landmarks,
+        "images/low_resolution": score.low_resolution,
     }
-    several = len({rung.recognizer for rung in score.rungs}) > 1
     for rung in score.rungs:
-        path = f"attack/{rung.recognizer}/{rung.name}" if several else f"attack/{rung.name}"
-        metrics |= {f"{path}/{key}": value for key, value in rung_metrics(rung).items()}
+        metrics |= {f"{rung_path(score, rung)}/{key}": value for key, value in rung_metrics(rung).items()}
+    metrics |= _people_metrics(score.people)
     sections: dict[str, Settings | None] = {
         "utility": score.expression,
         "realism": score.realism,
@@ -42,6 +50,26 @@ def _score_metrics(score: TrialScore) -> dict[str, float]:
         if section is not None:
             metrics |= {f"{path}/{key}": value for key, value in _numbers(section).items()}
     return {key: value for key, value in metrics.items() if value is not None}
+
+
+def rung_path(score: TrialScore, rung: RungScore) -> str:
+    """What the keys of a rung begin with: its recognizer is named where there are several."""
+    several = len({rung.recognizer for rung in score.rungs}) > 1
+    return f"attack/{rung.recognizer}/{rung.name}" if several else f"attack/{rung.name}"
+
+
+def _people_metrics(people: Sequence[PersonScore]) -> dict[str, float]:
+    """The extremes over people and their middle: nobody is told from anybody by them."""
+    values = {
+        "tar": [person.tar for person in people if person.tar is not None],
+        "utility": [person.utility for person in people],
+    }
+    return {
+        f"people/{name}_{which}": pick(found)
+        for name, found in values.items()
+        for which, pick in (("least", min), ("median", statistics.median), ("most", max))
+        if found
+    }
 
 
 def rung_metrics(rung: RungScore) -> dict[str, float]:

@@ -48,6 +48,7 @@ _ARTIFACTS = (
     "grid.png",
     "roc.png",
     "cmc.png",
+    "failures.webp",
     "score.json",
     "spreads.npz",
     "generator",

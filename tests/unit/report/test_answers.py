@@ -2,24 +2,18 @@
 
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from rich.console import Console
+from scored_study import add_trial, make_study
 
-from veil.config import StudyConfig
 from veil.errors import ConfigError
 from veil.interfaces import Question
-from veil.protocol.measurement import Spread
-from veil.protocol.score import Estimate, TrialScore
 from veil.registry import search_spaces
-from veil.report.answers import report_study
-from veil.study import Manifest, StudyFolder, TrialRecord
-
-PEOPLE = 10
+from veil.report.answers import print_answers, study_sections
+from veil.study import StudyFolder, TrialRecord
 
 
 class ToyAblations:
@@ -51,43 +45,15 @@ def _toy_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(search_spaces._plugins, name, space)
 
 
-def add_trial(folder: StudyFolder, number: int, means: Mapping[str, float], **values: Any) -> None:
-    """A valid trial in which every person scores near the mean, the same people hard in every trial."""
-    rng = np.random.default_rng(0)
-    hard, own = rng.normal(0, 0.05, PEOPLE), np.random.default_rng(number + 1).normal(0, 0.01, PEOPLE)
-    draws = rng.multinomial(PEOPLE, np.full(PEOPLE, 1 / PEOPLE), size=200) / PEOPLE
-    estimates, spreads = {}, {}
-    for name, mean in means.items():
-        scores = np.clip(mean + (hard + own) - (hard + own).mean(), 0, 1)
-        value = float(scores.mean())
-        estimates[name] = Estimate(value=value, low=max(0.0, value - 0.1), high=min(1.0, value + 0.1))
-        spreads[name] = Spread((scores.sum() - scores) / (PEOPLE - 1), draws @ scores)
-    score = TrialScore(
-        valid=True, objectives=estimates, target_split="search", n_images=100, undetected=0, suite_hash="s",
-        data_hash="d", contract_hash="c",
-    )  # fmt: skip
-    record = {"trainable": "baseline", "family": "classical", "label": f"trial {number}", **values}
-    folder.write_record(TrialRecord(number=number, state="valid", objectives=estimates, score=score, **record))
-    folder.write_spreads(number, spreads)
-
-
-def make_study(root: Path, space: str) -> StudyFolder:
-    config = StudyConfig.parse({"study": "s", "root": str(root), "search": {"space": space}}, "test")
-    folder = StudyFolder(config.folder)
-    manifest = Manifest(
-        space=space, base_hash="b", suite_hash="s", data_hash="d", contract_hash="c", objectives=("leak", "utility")
-    )
-    folder.create(config, manifest)
-    return folder
-
-
-def report(folder: StudyFolder, **options: Any) -> tuple[str, dict[str, Any], str]:
-    """What is printed, the JSON, and the page."""
+def report(folder: StudyFolder, **options: Any) -> tuple[str, dict[str, Any]]:
+    """What is printed, and the JSON."""
     console = Console(file=io.StringIO(), width=240)
     json_file = folder.path / "report.json"
-    page = report_study(folder, options.get("family", "gan"), console, json_file)
+    config = folder.config()
+    sections = study_sections(config, folder, "anonymizers", options.get("family", "gan"))
+    print_answers(config, folder, sections, console, json_file)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue(), json.loads(json_file.read_text()), page.read_text(encoding="utf-8")
+    return console.file.getvalue(), json.loads(json_file.read_text())
 
 
 def test_ablations_are_answered_a_sentence_each(tmp_path: Path) -> None:
@@ -111,7 +77,7 @@ def test_ablations_are_answered_a_sentence_each(tmp_path: Path) -> None:
             reason="loss/g was nan",
         )
     )
-    printed, values, page = report(folder)
+    printed, values = report(folder)
     (section,) = values["sections"]
     costs, nothing, unanswered = section["sentences"]
     assert costs.startswith("removing A costs 0.20 [0.1") and "utility at equal leak" in costs
@@ -125,7 +91,6 @@ def test_ablations_are_answered_a_sentence_each(tmp_path: Path) -> None:
     assert without_a["p_values"]["utility"] < 0.001
     for text in (costs, nothing, "loss/g was nan"):
         assert text in printed.replace("\n", " ") or text in " ".join(printed.split())
-        assert text in page
     assert values["invalid"] == {"trial 9, c": "loss/g was nan"}
 
 
@@ -139,7 +104,7 @@ def test_frontiers_are_compared_at_equal_points_and_compute(tmp_path: Path) -> N
             worse = {"leak": leak, "utility": 0.1 + leak / 2}
             images = {"warm_start-x": 500, f"trial-{index}": 1000}
             add_trial(folder, 10 + index, worse, sampled={"kind": "each", "λ": index}, trainings=images)
-    _, values, page = report(folder)
+    printed, values = report(folder)
     (section,) = values["sections"]
     sentence, warning = section["sentences"]
     assert sentence.startswith("one training for all changes hypervolume by +0.")
@@ -151,7 +116,7 @@ def test_frontiers_are_compared_at_equal_points_and_compute(tmp_path: Path) -> N
     for row in (all_points, equal_points):
         difference = row["differences"]["hypervolume"]
         assert 0 < difference["low"] <= difference["value"] <= difference["high"]
-    assert "warning: all saw" in page
+    assert "warning: all saw" in " ".join(printed.split())
 
 
 def test_the_proposed_family_is_compared_with_every_other_trial(tmp_path: Path) -> None:
@@ -162,7 +127,7 @@ def test_the_proposed_family_is_compared_with_every_other_trial(tmp_path: Path) 
     }  # fmt: skip
     for number, (label, (family, leak, utility)) in enumerate(points.items()):
         add_trial(folder, number, {"leak": leak, "utility": utility}, label=label, family=family)
-    printed, values, _ = report(folder)
+    printed, values = report(folder)
     (section,) = values["sections"]
     rows = {row["name"].split(" (")[0]: row for row in section["rows"]}
     assert rows["blur"]["beside"] == "trial 3, ours"
@@ -174,6 +139,13 @@ def test_the_proposed_family_is_compared_with_every_other_trial(tmp_path: Path) 
     assert "chosen on the same people" in " ".join(printed.split())
     with pytest.raises(ConfigError, match="expected 'nobody' and others"):
         report(folder, family="nobody")
+
+
+def test_one_family_alone_is_compared_with_nothing(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, "toy_families")
+    add_trial(folder, 0, {"leak": 0.4, "utility": 0.7}, family="gan")
+    printed, values = report(folder)
+    assert values["sections"] == [] and "nothing is compared" in printed
 
 
 def test_a_study_without_scores_has_nothing_to_report(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""Everything that the chapters of a report draw on: the study as it lies on disk, and its runs."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from veil.config import StudyConfig
+from veil.datasets.reader import About
+from veil.frontier.dominance import Standing, frontier, ranked
+from veil.frontier.points import FrontierPoint
+from veil.objectives import Objective, get_objective
+from veil.points import frontier_point
+from veil.protocol.measurement import CONTROL
+from veil.protocol.score import TrialScore
+from veil.registry import datasets, search_spaces
+from veil.report.evidence import Evidence
+from veil.report.findings import Section
+from veil.report.threat import ladder_of
+from veil.report.weights import Weights, study_weights
+from veil.reporting import study_ties
+from veil.sealed import Registration, SealedLook
+from veil.study import Manifest, StudyFolder, StudyKind, TrialRecord
+
+
+@dataclass(frozen=True)
+class Material:
+    """One study, read once.
+
+    Attributes:
+        folder: of the study.
+        config, manifest: of the study.
+        kind: what it compares.
+        records: finished trials, at least one of which is valid and was scored on people.
+        sections: what it answers.
+        looks: at its sealed people, first to last.
+        registrations: operating points that were registered from it.
+        evidence: where its numbers lie.
+    """
+
+    folder: StudyFolder
+    config: StudyConfig
+    manifest: Manifest
+    kind: StudyKind
+    records: Sequence[TrialRecord]
+    sections: Sequence[Section]
+    looks: Sequence[SealedLook]
+    registrations: Sequence[Registration]
+    evidence: Evidence
+
+    @cached_property
+    def valid(self) -> list[TrialRecord]:
+        """Trials with a score that counts."""
+        return [record for record in self.records if record.state == "valid" and record.score is not None]
+
+    @cached_property
+    def invalid(self) -> list[TrialRecord]:
+        """Trials without one."""
+        return [record for record in self.records if record.state != "valid"]
+
+    @cached_property
+    def scores(self) -> dict[int, TrialScore]:
+        """Scores of the valid trials."""
+        return {record.number: record.score for record in self.valid if record.score is not None}
+
+    @cached_property
+    def objectives(self) -> list[Objective]:
+        """What the study optimises."""
+        return [get_objective(name) for name in self.config.search.objectives]
+
+    @cached_property
+    def rows(self) -> list[tuple[FrontierPoint, Standing]]:
+        """Valid trials with their standing; none in a study that has no frontier."""
+        if self.kind != "anonymizers":
+            return []
+        return ranked(self.points, self.objectives, study_ties(self.config, self.folder))
+
+    @cached_property
+    def points(self) -> list[FrontierPoint]:
+        """Trials as points; none in a study that has no frontier."""
+        return [frontier_point(record) for record in self.records] if self.kind == "anonymizers" else []
+
+    @cached_property
+    def best(self) -> list[FrontierPoint]:
+        """The frontier."""
+        return frontier(self.points, self.objectives) if self.points else []
+
+    @cached_property
+    def knee(self) -> FrontierPoint | None:
+        """The point of the frontier with the largest (1 - leak) · utility that shows more than one expression."""
+        if not {"leak", "utility"} <= set(self.config.search.objectives):
+            return None
+        usable = [point for point in self.best if not point.extras.get("collapsed")]
+        return max(
+            usable,
+            key=lambda point: (1 - point.interval("leak").value) * point.interval("utility").value,
+            default=None,
+        )
+
+    @cached_property
+    def people(self) -> int:
+        """How many were attacked; the most of any trial."""
+        return max((rung.n_identities for score in self.scores.values() for rung in score.rungs), default=0)
+
+    @cached_property
+    def images(self) -> int:
+        """Photographs of them that were scored; the most of any trial."""
+        return max(score.n_images for score in self.scores.values())
+
+    @cached_property
+    def lowest_control(self) -> float | None:
+        """The smallest TAR on clear images; None where no trial keeps its rungs."""
+        found = [rung.tar.value for score in self.scores.values() for rung in score.rungs if rung.rung == CONTROL]
+        return min(found, default=None)
+
+    @cached_property
+    def about(self) -> About | None:
+        """What is known of the dataset; None for a plain plug-in."""
+        return getattr(datasets.get(self.config.data.dataset), "about", None)
+
+    @cached_property
+    def space(self) -> Any:
+        """The search space."""
+        return search_spaces.get(self.config.search.space)()
+
+    @cached_property
+    def space_says(self) -> str:
+        """What the search space says of itself, its first paragraph."""
+        return " ".join((inspect.getdoc(type(self.space)) or "").partition("\n\n")[0].split())
+
+    @cached_property
+    def weights(self) -> list[Weights]:
+        """Nets of the study, by their roles."""
+        models = {path: sha for score in self.scores.values() for path, sha in score.models.items()}
+        models |= {path: sha for look in self.looks for path, sha in look.score.models.items()}
+        return study_weights(self.config.roles, models)
+
+    @cached_property
+    def versions(self) -> dict[str, list[str]]:
+        """Versions of the software that decided the numbers; several where trials ran under several."""
+        found: dict[str, set[str]] = {}
+        for score in self.scores.values():
+            for name, version in score.versions.items():
+                found.setdefault(name, set()).add(version)
+        return {name: sorted(values) for name, values in found.items()}
+
+    @cached_property
+    def not_run(self) -> list[str]:
+        """Attackers of the ladder that judged no trial."""
+        return [f"{attack.rung} {attack.name}" for attack in ladder_of(self.config) if not attack.run]
+
+    @cached_property
+    def sealed_attackers(self) -> list[str]:
+        """Attackers that judged a picked point on sealed people; those whom no trial met among them."""
+        found = {(rung.rung, rung.name.split("/")[0]) for look in self.looks for rung in look.score.rungs}
+        return [f"{rung} {name}" for rung, name in sorted(found)]
+
+    def record(self, trial: int) -> TrialRecord:
+        """Record of a finished trial."""
+        return next(record for record in self.records if record.number == trial)
