@@ -2,7 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -44,6 +46,20 @@ def find_preset(name: str) -> Path:
     return presets[name]
 
 
+_watched: ContextVar[set[str] | None] = ContextVar("watched", default=None)
+
+
+@contextmanager
+def watch_lookups() -> Iterator[set[str]]:
+    """Collect the modules of the plug-ins that are asked for by name within the block."""
+    watched: set[str] = set()
+    token = _watched.set(watched)
+    try:
+        yield watched
+    finally:
+        _watched.reset(token)
+
+
 class Registry(Generic[T]):
     """Plug-ins of one kind by name.
 
@@ -83,7 +99,10 @@ class Registry(Generic[T]):
             self._discover()
         if name not in self._plugins:
             raise ConfigError(f"unknown {self.kind} {name!r}; {nearest(name, self._plugins)}")
-        return self._plugins[name]
+        plugin = self._plugins[name]
+        if (watched := _watched.get()) is not None:
+            watched.add(plugin.__module__)
+        return plugin
 
     def names(self) -> list[str]:
         """Names of all plug-ins of this kind, sorted."""

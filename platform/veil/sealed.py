@@ -23,6 +23,7 @@ class SealedLook(Settings):
         score: its score on the sealed people.
         refused: why it must not be registered (the score is invalid, or breaks the budget); None if it may be.
         run_id: MLflow run that holds the score; None if it could not be logged there.
+        trial_sha256: of the files that the trial's anonymizer was rebuilt from; empty where that is not known.
     """
 
     time: str
@@ -32,6 +33,7 @@ class SealedLook(Settings):
     score: TrialScore
     refused: str | None = None
     run_id: str | None = None
+    trial_sha256: str = ""
 
 
 class Registration(Settings):

@@ -18,9 +18,11 @@ from veil.errors import ConfigError, DataError, ProtocolError, TrackingError, Ve
 from veil.faces.images import decode_image
 from veil.protocol.score import Estimate, RungScore, TrialScore
 from veil.registry import datasets
+from veil.serving import PointDescription
 from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.tracking import Tracker
-from veil.tracking.models import ModelName, register_operating_point
+from veil.tracking.models import ModelName, register_model
+from veil.tracking.packing import pack_point
 
 PEOPLE, IMAGES = 7, 5
 QUICK = ("--attackers", "naive,parrot", "--recognizer", "sface")
@@ -175,9 +177,14 @@ def test_a_trial_and_the_model_registered_from_it_score_the_same(
     tracker = Tracker(config, manifest)
     tracker.log_trial(record, folder)
     assert record.score is not None
-    register_operating_point(
-        tracker.uri, tracker.trial_run_id(4), ModelName("faces", "good"), folder.trial(4), record, record.score, config
+    described = PointDescription(
+        trainable=record.trainable, params=record.params, parsing="polygons", parsing_sha256=""
     )
+    crops = np.zeros((1, 112, 112, 3), np.uint8)
+    pack = pack_point(tmp_path / "pack", described, record, folder.trial(4), (), crops)
+    metadata = {"study": "mine", "trial": 4, "crop_contract": ""}
+    name = ModelName("faces", "good")
+    register_model(tracker.uri, tracker.trial_run_id(4), name, pack, metadata, "# card", record.score)
     # As in a process of its own: the registry is the study's, not whatever was used last or lies in this folder.
     mlflow.set_tracking_uri("")
     (tmp_path / "elsewhere").mkdir()

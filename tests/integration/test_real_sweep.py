@@ -16,6 +16,7 @@ from veil.errors import AssetError
 from veil.faces.table import FaceTable, tensor_to_images
 from veil.preparing import prepare
 from veil.registry import trainables
+from veil.sealed import registrations, sealed_looks
 from veil.study import StudyFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.data, pytest.mark.timeout(600)]
@@ -83,6 +84,13 @@ def test_three_levels_of_runs_with_artifacts(study: StudyFolder) -> None:
             assert "generator" in artifacts
 
 
+@pytest.fixture
+def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealed people are attacked as the study attacks, which is quicker than by the full ladder with three seeds."""
+    monkeypatch.setattr("veil.picking.rescoring.sealed_suite", lambda suite, sealed: suite)
+
+
+@pytest.mark.usefixtures("short_ladder")
 def test_picked_point_is_rescored_on_sealed_people_and_registered(study: StudyFolder) -> None:
     root = str(study.path.parent)
     refused = call_veil("pick", "tiny", "--root", root, "--max-leak", "0.0")
@@ -97,8 +105,12 @@ def test_picked_point_is_rescored_on_sealed_people_and_registered(study: StudyFo
     uri = f"sqlite:///{study.path.parent / 'mlflow.db'}"
     version = mlflow.MlflowClient(uri).get_model_version_by_alias("face-anonymizer", "balanced")
     assert "Not guaranteed" in version.description and "sealed people" in version.description
+    (registered,), (look,) = registrations(study), sealed_looks(study)
+    assert (registered.version, registered.trial, registered.look, look.refused) == (version.version, 2, 1, None)
     mlflow.set_tracking_uri(uri)
     model = mlflow.pyfunc.load_model("models:/face-anonymizer@balanced")
+    assert model.metadata.metadata["files_sha256"] == registered.files_sha256
+    assert model.metadata.metadata["contract"]["detector"] == "yunet"
     record = study.record(2)
     assert record is not None
     trainable = trainables.get(record.trainable)()
@@ -116,6 +128,7 @@ def sealed_faces() -> FaceTable:
     return FaceTable.load(prepare(DataConfig(), cache_folder(), progress=lambda done, total: None)).split("sealed")
 
 
+@pytest.mark.usefixtures("short_ladder")
 def test_budget_broken_on_sealed_people_registers_nothing(study: StudyFolder, tmp_path: Path) -> None:
     # The record claims a lower leak than the anonymizer has, as a lucky search score would.
     record = study.record(0)

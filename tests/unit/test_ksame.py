@@ -90,23 +90,21 @@ def test_a_pool_without_k_anonymity_is_refused_before_anything_is_kept(tmp_path)
 
 @pytest.mark.data
 def test_a_registered_trial_is_served_from_its_folder(tmp_path):
-    from mlflow.pyfunc import PythonModelContext
     from orl_crops import require_assets
 
     from veil.faces.table import tensor_to_images
-    from veil.study import TrialRecord
-    from veil.tracking.serving import OperatingPoint
+    from veil.serving import OperatingPoint, PointDescription
 
     require_assets("face_api_landmark_68_bin", "face_api_landmark_68_manifest")
     faces = pattern_faces({"train": 6, "search": 3}, images=2)
     params = {"method": "select", "k": 2}
-    outcome = run(tmp_path, faces.split("train"), **params)
-    record = TrialRecord(number=0, state="valid", trainable="ksame", family="k-Same", label="k", params=params)
-    (tmp_path / "record.json").write_text(record.model_dump_json(), encoding="utf-8")
-    model, served = OperatingPoint(), PythonModelContext({"trial": str(tmp_path)}, {})
-    model.load_context(served)
+    (tmp_path / "trial").mkdir()
+    outcome = run(tmp_path / "trial", faces.split("train"), **params)
+    assert sorted(path.name for path in (tmp_path / "trial").iterdir()) == sorted(KSameTrainable.model_files)
+    described = PointDescription(trainable="ksame", params=params, parsing="polygons", parsing_sha256="")
+    (tmp_path / "point.json").write_text(described.model_dump_json(), encoding="utf-8")
     crops = faces.split("search").crops[:]
-    published = model.predict(served, crops.transpose(0, 2, 3, 1))
+    published = OperatingPoint(tmp_path, carried=False)(crops.transpose(0, 2, 3, 1))
     expected = tensor_to_images(outcome.anonymizer(faces.split("search").batch(range(6))))
     np.testing.assert_array_equal(published.transpose(0, 3, 1, 2), expected)
 

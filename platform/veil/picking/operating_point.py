@@ -1,54 +1,35 @@
-"""From a frontier to one operating point: rescored on sealed people with the report recognizer, then registered."""
+"""From a frontier to one operating point: chosen, rescored on sealed people, registered."""
 
-import time
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from rich.console import Console
 
-from veil.assets import cache_folder
-from veil.config import StudyConfig
+from veil.config import StudyConfig, apply_overrides
 from veil.errors import ConfigError, ProtocolError
-from veil.faces.study_faces import StudyFaces
 from veil.frontier.points import FrontierPoint
 from veil.frontier.selection import select
-from veil.points import frontier_point
-from veil.preparing.study import prepare_study
-from veil.protocol.judging import open_judge
-from veil.protocol.score import TrialScore
+from veil.picking.budget import Budget, interval
+from veil.picking.explanation import explain
+from veil.picking.registration import register_point
+from veil.picking.rescoring import SealedPeople
+from veil.points import frontier_point, sampled_trial
 from veil.registry import trainables
-from veil.sealed import SealedLook, log_look
+from veil.sealed import SealedLook
 from veil.study import StudyFolder, TrialRecord
 from veil.tracking import Tracker
-from veil.tracking.models import ModelName, register_operating_point
+from veil.tracking.models import ModelName, check_registry
 
 
-class Budget(NamedTuple):
-    """What a chosen point must satisfy.
-
-    Attributes:
-        max_leak: largest leak, in [0, 1].
-        min_utility: smallest utility, in [0, 1].
-        knee: take the knee of the frontier.
-        trial: take this trial.
-    """
-
-    max_leak: float | None
-    min_utility: float | None
-    knee: bool
-    trial: int | None
-
-    def broken_by(self, score: TrialScore) -> str | None:
-        """How a sealed score breaks the budget, None if it keeps it."""
-        leak, utility = score.objectives["leak"], score.objectives["utility"]
-        if self.max_leak is not None and leak.value > self.max_leak:
-            return f"leak {leak.value:.2f} [{leak.low:.2f}, {leak.high:.2f}] is above {self.max_leak}"
-        if self.min_utility is not None and utility.value < self.min_utility:
-            return f"utility {utility.value:.2f} [{utility.low:.2f}, {utility.high:.2f}] is below {self.min_utility}"
-        return None
-
-
-def pick_point(folder: StudyFolder, budget: Budget, register: str | None, console: Console) -> TrialScore:
-    """Choose, rescore on sealed people, and register.
+def pick_point(
+    folder: StudyFolder,
+    budget: Budget,
+    register: str | None,
+    console: Console,
+    tries: int = 1,
+    explain_only: bool = False,
+    overrides: Sequence[str] = (),
+) -> SealedLook | None:
+    """Choose, explain, rescore on sealed people, and register.
 
     Every look at the sealed people is written to `sealed.jsonl` and to MLflow: the more often they are consulted, the
     less a good score on them means.
@@ -57,110 +38,132 @@ def pick_point(folder: StudyFolder, budget: Budget, register: str | None, consol
         folder: the study.
         budget: what the point must satisfy.
         register: "NAME@ALIAS" in the model registry, or None to rescore only.
-        console: where the verdict goes.
+        console: where explanation and verdict go.
+        tries: candidates to look at, at most: the next one where a sealed score is refused.
+        explain_only: stop after the explanation, without a look at the sealed people.
+        overrides: settings "sealed.a=b" laid over those of the study.
+
+    Returns:
+        the look at the point that was taken; None if nobody looked.
 
     Raises:
         ConfigError: no point satisfies the budget, a name is malformed, or what was chosen applies to no other images.
-        ProtocolError: the sealed score is invalid or breaks the budget; nothing is registered.
+        ProtocolError: the sealed scores are invalid or break the budget, or the faces have changed; nothing is
+            registered.
+        TrackingError: the tracking server or its registry cannot be used.
     """
     name = ModelName.parse(register) if register is not None else None
-    config = folder.config()
-    candidates = _candidates(folder, budget)
-    chosen = candidates[0]
-    record = folder.record(chosen.trial)
-    assert record is not None
-    if name is not None and not getattr(trainables.get(record.trainable), "registrable", True):
-        raise ConfigError(
-            f"trial {chosen.trial} ({chosen.label}) cannot be registered: it applies to no images but those "
-            "of this study; leave out --register to rescore it, or choose another trial with --trial"
-        )
-    tracker = Tracker(config, folder.manifest())
-    console.print(
-        f"trial {chosen.trial} ({chosen.label}): leak {chosen.interval('leak')}, utility {chosen.interval('utility')} "
-        "on the search people; rescoring on the sealed people …",
-        highlight=False,
-    )
-    score = _sealed_score(config, folder, record)
-    looks = _log_look(folder, tracker, record, score)
-    if not score.valid:
-        raise ProtocolError(
-            f"the sealed score of trial {chosen.trial} is invalid: {score.reason}; nothing is registered"
-        )
-    _print_score(console, config, score, looks)
-    broken = budget.broken_by(score)
-    if broken is not None:
-        raise ProtocolError(
-            f"on the sealed people, trial {chosen.trial} breaks the budget: {broken}; nothing is registered. "
-            + _next_candidate(candidates)
-        )
+    config = _with_overrides(folder.config(), overrides)
+    records = {record.number: record for record in folder.records()}
+    candidates = _candidates(folder, budget, records)
+    console.print(_explanation(folder, budget, records, candidates), markup=False, highlight=False)
+    if explain_only:
+        return None
     if name is not None:
-        version = register_operating_point(
-            tracker.uri, tracker.trial_run_id(record.number), name, folder.trial(record.number), record, score, config
+        _check_registrable(records[candidates[0].trial])
+    tracker = Tracker(config, folder.manifest(), sweeping=False)
+    if name is not None:
+        check_registry(tracker.uri)
+    people = SealedPeople(config, folder, tracker, console)
+    refused: list[str] = []
+    for candidate in candidates[:tries]:
+        record = records[candidate.trial]
+        if name is not None:
+            _check_registrable(record)
+        look, number = people.look(record, budget)
+        _print_look(console, config, look, number)
+        if look.refused is None:
+            if name is not None:
+                register_point(name, folder, people, tracker, record, look, number, console)
+            return look
+        refused.append(f"on the sealed people, trial {candidate.trial} cannot be taken: {look.refused}")
+        if len(refused) < min(tries, len(candidates)):
+            console.print(f"  refused: {look.refused}; going on with the next candidate", style="yellow", markup=False)
+    raise ProtocolError("; ".join([*refused, "nothing is registered"]) + ". " + _next_candidate(candidates[tries:]))
+
+
+def _with_overrides(config: StudyConfig, overrides: Sequence[str]) -> StudyConfig:
+    strangers = [override for override in overrides if not override.strip().startswith("sealed.")]
+    if strangers:
+        raise ConfigError(
+            f"--set {strangers[0]}: only settings of `sealed` can be changed here; all others belong to the trials "
+            "that are finished"
         )
-        console.print(f"registered [bold]{name}[/bold], version {version}")
-    return score
+    if not overrides:
+        return config
+    values = apply_overrides(config.model_dump(mode="json"), overrides)
+    return StudyConfig.parse(values, where=f"study {config.study}")
 
 
-def _candidates(folder: StudyFolder, budget: Budget) -> list[FrontierPoint]:
-    records = [record for record in folder.records() if budget.trial in (None, record.number)]
-    if budget.trial is not None and not records:
+def _candidates(folder: StudyFolder, budget: Budget, records: dict[int, TrialRecord]) -> list[FrontierPoint]:
+    if budget.trial is not None and budget.trial not in records:
         raise ConfigError(f"trial {budget.trial} has not finished in study {folder.name!r}; see `veil frontier`")
-    points = [frontier_point(record) for record in records if record.compares == "anonymizers"]
-    if records and not points:
+    asked = [record for record in records.values() if budget.trial in (None, record.number)]
+    points = [frontier_point(record) for record in asked if record.compares == "anonymizers"]
+    if asked and not points:
         what = "every trial" if budget.trial is None else f"trial {budget.trial}"
         judged = {
             "attackers": "was judged by one attacker at a strength of its own, not by a whole suite",
             "detectors": "was judged on crops of its own, not on those of the study",
-        }[records[0].compares]
+        }[asked[0].compares]
         raise ConfigError(
             f"nothing to pick: {what} of study {folder.name!r} {judged}; pick from a study of anonymizers"
         )
     if budget.trial is None:
-        return select(points, max_leak=budget.max_leak, min_utility=budget.min_utility, knee=budget.knee)
+        return select(
+            points,
+            max_leak=budget.max_leak,
+            min_utility=budget.min_utility,
+            knee=budget.knee,
+            conservative=budget.conservative,
+        )
     if not points[0].valid or points[0].synthetic:
         why = points[0].reason if not points[0].valid else "it is a synthetic problem, not an anonymizer"
         raise ConfigError(f"trial {budget.trial} cannot be picked: {why}")
     return points
 
 
-def _next_candidate(candidates: list[FrontierPoint]) -> str:
-    if len(candidates) < 2:
-        return "No other trial meets the budget on the search people: relax it or run more trials."
-    following = candidates[1]
-    return f"Next candidate: trial {following.trial} ({following.label}), with --trial {following.trial}."
+def _explanation(
+    folder: StudyFolder, budget: Budget, records: dict[int, TrialRecord], candidates: Sequence[FrontierPoint]
+) -> str:
+    compared = [record for record in records.values() if record.compares == "anonymizers"]
+    samples = {
+        record.number: sampled_trial(record, folder.spreads(record.number))
+        for record in compared
+        if record.state == "valid" and folder.has_spreads(record.number)
+    }
+    return explain([frontier_point(record) for record in compared], budget, candidates, samples)
 
 
-def _sealed_score(config: StudyConfig, folder: StudyFolder, record: TrialRecord) -> TrialScore:
-    faces = StudyFaces.load(config.data, prepare_study(config.data, cache_folder()))
-    expected = folder.manifest().data_hash
-    if faces.data_hash != expected:
-        raise ProtocolError(
-            f"the prepared faces have changed since the sweep (data hash {faces.data_hash}, expected {expected}); "
-            "restore the dataset, or sweep anew under another --set study=NAME"
+def _check_registrable(record: TrialRecord) -> None:
+    if not getattr(trainables.get(record.trainable), "registrable", True):
+        raise ConfigError(
+            f"trial {record.number} ({record.label}) cannot be registered: it applies to no images but those "
+            "of this study; leave out --register to rescore it, or choose another trial with --trial"
         )
-    trainable = trainables.get(record.trainable)()
-    settings = trainable.Config.parse(record.params, where=f"trial {record.number}")
-    judge = open_judge(config, faces.people, "sealed", folder.cache, extra=faces.extra)
-    return judge.score(trainable.load(settings, folder.trial(record.number))).score
 
 
-def _log_look(folder: StudyFolder, tracker: Tracker, record: TrialRecord, score: TrialScore) -> int:
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    look = log_look(folder, SealedLook(time=now, trial=record.number, label=record.label, score=score))
-    metrics = {f"sealed/{name}": estimate.value for name, estimate in score.objectives.items()}
-    tracker.log_event(f"sealed score of #{record.number:03d}", metrics, {"veil.sealed_trial": str(record.number)})
-    return look
+def _next_candidate(candidates: Sequence[FrontierPoint]) -> str:
+    if not candidates:
+        return "No other trial meets the budget on the search people: relax it or run more trials."
+    following = candidates[0]
+    return (
+        f"Next candidate: trial {following.trial} ({following.label}), with --trial {following.trial}, or let pick go "
+        "on by itself with --tries"
+    )
 
 
-def _print_score(console: Console, config: StudyConfig, score: TrialScore, looks: int) -> None:
-    for objective in ("leak", "utility"):
-        value = score.objectives[objective]
-        console.print(f"  sealed {objective:<8} {value.value:.2f} [{value.low:.2f}, {value.high:.2f}]", highlight=False)
+def _print_look(console: Console, config: StudyConfig, look: SealedLook, number: int) -> None:
+    score = look.score
+    console.print(f"trial {look.trial} ({look.label}) on the sealed people:", markup=False, highlight=False)
+    for objective in ("leak", "utility") if score.valid else ():
+        console.print(f"  sealed {objective:<8} {interval(score.objectives[objective])}", markup=False, highlight=False)
     for name, summary in score.labelled_summaries.items():
         console.print(f"  labelled expressions, {name}: {summary}", markup=False, highlight=False)
-    judges = ", ".join(config.roles.report)
+    judges, strongest = ", ".join(config.roles.report), score.strongest or "–"
     console.print(
-        f"  judged by {judges}; strongest attack {score.strongest}; look {looks} at the sealed people",
+        f"  judged by {judges}; strongest attack {strongest}; look {number} at the sealed people",
         style="dim",
+        markup=False,
         highlight=False,
     )

@@ -1,26 +1,28 @@
-"""Operating points in MLflow's model registry, with a card that says what was measured."""
+"""Operating points in MLflow's model registry."""
 
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from veil import __version__
-from veil.config import StudyConfig
 from veil.errors import ConfigError, TrackingError
-from veil.protocol.score import Estimate, TrialScore
-from veil.registry import parsers
-from veil.study import TrialRecord
+from veil.interfaces import CROP_SIZE
+from veil.protocol.score import TrialScore
+from veil.tracking.packing import SERVING_CODE, Pack
 
-SERVING_CODE = Path(__file__).with_name("serving.py")
+CARD = "card.md"
+SCORE = "sealed_score.json"
+MAX_DESCRIPTION = 5000
+"""Characters that a database of MLflow keeps of a description."""
 
 
 class ModelName(NamedTuple):
@@ -40,24 +42,44 @@ class ModelName(NamedTuple):
         ModelName(model='face-anonymizer', alias='balanced')
         """
         match = re.fullmatch(r"([A-Za-z0-9][\w.-]*)@([A-Za-z][\w-]*)", text)
-        if match is None or re.fullmatch(r"v\d+", match[2]):
-            raise ConfigError(f"--register {text!r}: expected NAME@ALIAS, for example face-anonymizer@balanced")
+        if match is None or re.fullmatch(r"v\d+|latest", match[2], re.IGNORECASE):
+            raise ConfigError(
+                f"{text!r} names no model: expected NAME@ALIAS, for example face-anonymizer@balanced; MLflow keeps "
+                "the aliases v1, v2, … and latest for itself"
+            )
         return cls(match[1], match[2])
 
     def __str__(self) -> str:
         return f"{self.model}@{self.alias}"
 
 
-def register_operating_point(
-    uri: str,
-    run_id: str,
-    name: ModelName,
-    trial_folder: Path,
-    record: TrialRecord,
-    score: TrialScore,
-    config: StudyConfig,
+def check_registry(uri: str) -> None:
+    """Find out whether models can be registered, before anything is measured for one.
+
+    Raises:
+        TrackingError: the registry cannot be reached.
+    """
+    try:
+        MlflowClient(tracking_uri=uri, registry_uri=uri).search_registered_models(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"the model registry at {uri} cannot be used: {_short(error)}; nobody was looked at. Check `tracking.uri`"
+        ) from error
+
+
+def register_model(
+    uri: str, run_id: str, name: ModelName, pack: Pack, metadata: Mapping[str, Any], card: str, score: TrialScore
 ) -> str:
-    """Log the trial's anonymizer as an MLflow model and give its registered version an alias.
+    """Log a packed operating point as an MLflow model and give its registered version the alias.
+
+    Args:
+        uri: tracking server or database, with its registry.
+        run_id: run of the trial.
+        name: model and alias.
+        pack: files of the model.
+        metadata: what the model says of itself to programs.
+        card: what it says to people (Markdown).
+        score: on the sealed people.
 
     Returns:
         The version.
@@ -65,14 +87,15 @@ def register_operating_point(
     Raises:
         TrackingError: the registry refuses.
     """
-    card = model_card(record, score, config)
-    parser = parsers.get(config.data.parsing)()
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 112, 112, 3))]),
-        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 112, 112, 3))]),
-    )
+    crops = Schema([TensorSpec(np.dtype(np.uint8), (-1, CROP_SIZE, CROP_SIZE, 3))])
+    params = ParamSchema([ParamSpec("identity_seed", DataType.long, -1)])
+    measured = pack.point.with_name("card")
+    measured.mkdir()
+    (measured / CARD).write_text(card, encoding="utf-8")
+    (measured / SCORE).write_text(score.model_dump_json(indent=2), encoding="utf-8")
     try:
         mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
             # MLflow asks for type hints although the signature is given.
@@ -80,52 +103,29 @@ def register_operating_point(
             logged = mlflow.pyfunc.log_model(
                 name="anonymizer",
                 python_model=str(SERVING_CODE),
-                artifacts={"trial": str(trial_folder)},
-                model_config={"parsing": parser.name, "parsing_sha256": parser.asset_sha256},
-                signature=signature,
-                pip_requirements=[f"veil-faces=={__version__}"],
+                artifacts={"point": str(pack.point), "card": str(measured)},
+                code_paths=[str(path) for path in pack.code],
+                signature=ModelSignature(inputs=crops, outputs=crops, params=params),
+                pip_requirements=list(pack.requirements),
                 registered_model_name=name.model,
-                metadata={"trial": record.number, "study": config.study, "crop_contract": score.contract_hash},
+                metadata=dict(metadata),
             )
         version = str(logged.registered_model_version)
-        client = MlflowClient(uri)
-        client.update_model_version(name.model, version, description=card)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.update_model_version(name.model, version, description=_description(card))
         client.set_registered_model_alias(name.model, name.alias, version)
     except (MlflowException, OSError) as error:
-        raise TrackingError(f"cannot register {name} at {uri}: {error}") from error
+        raise TrackingError(f"cannot register {name} at {uri}: {_short(error)}") from error
     return version
 
 
-def model_card(record: TrialRecord, score: TrialScore, config: StudyConfig) -> str:
-    """What was measured, on whom, against which attackers, and what is not promised (Markdown)."""
-    leak, utility = score.objectives["leak"], score.objectives["utility"]
-    people = max(rung.n_identities for rung in score.rungs)
-    rungs = "\n".join(
-        f"| {rung.rung} | {rung.name} | {rung.recognizer} | {_interval(rung.tar)} |" for rung in score.rungs
-    )
-    labelled = "".join(
-        f"- labelled expressions of {name}, sealed part: {item.summary}\n" for name, item in score.labelled_sets.items()
-    )
-    trained = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in record.training_faces.items())
-    return f"""# {record.label} (trial {record.number} of study {config.study})
-
-Scored once on {people} sealed people whom neither training nor the search ever saw, with a recognizer
-({", ".join(config.roles.report)}) that held no other role.
-
-- worst-case leak (TAR at FAR {config.suite.far:g}): **{_interval(leak)}**, by `{score.strongest}`
-- expression utility (1 - JS divergence): **{_interval(utility)}**
-{labelled}- training faces: {trained or "none"}
-
-| rung | attack | recognizer | TAR [95 %] |
-|---|---|---|---|
-{rungs}
-
-**Not guaranteed:** other attackers, other people, other cameras. Attackers that fine-tune a whole recognizer or invert
-the anonymizer were not run. {people} people are few: read the intervals, not the values.
-
-Attack suite `{score.suite_hash}`, data `{score.data_hash}`, crop contract `{score.contract_hash}`, Veil {__version__}.
-"""
+def _description(card: str) -> str:
+    """The card, or as many of its lines as the registry has room for."""
+    if len(card) <= MAX_DESCRIPTION:
+        return card
+    end = f"\n\n… the whole card is the model's artifact `{Path('card') / CARD}`."
+    return card[: card.rindex("\n", 0, MAX_DESCRIPTION - len(end))] + end
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

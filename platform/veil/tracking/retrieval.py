@@ -8,18 +8,22 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from veil.errors import TrackingError
+from veil.serving.point import TRIAL
+from veil.tracking.packing import POINT, RECORD
 
 
 class OperatingPointFiles(NamedTuple):
     """Files of a registered operating point.
 
     Attributes:
-        folder: the trial's folder as it was registered.
+        folder: what the trial left for its anonymizer, with its record.
         study: name of the study that made it.
+        contract_hash: crop contract that it was made for.
     """
 
     folder: Path
     study: str
+    contract_hash: str
 
 
 def fetch_operating_point(uri: str, address: str, folder: Path) -> OperatingPointFiles:
@@ -39,7 +43,7 @@ def fetch_operating_point(uri: str, address: str, folder: Path) -> OperatingPoin
         metadata = Model.load(path).metadata or {}
     except (MlflowException, OSError) as error:
         raise TrackingError(f"cannot fetch {address} from {uri}: {error}") from error
-    records = sorted(path.glob("artifacts/*/record.json"))
-    if len(records) != 1 or "study" not in metadata:
+    trial = path / "artifacts" / POINT / TRIAL
+    if not (trial / RECORD).is_file() or not {"study", "crop_contract"} <= set(metadata):
         raise TrackingError(f"{address} at {uri} is not a model that `veil pick --register` made")
-    return OperatingPointFiles(records[0].parent, str(metadata["study"]))
+    return OperatingPointFiles(trial, str(metadata["study"]), str(metadata["crop_contract"]))

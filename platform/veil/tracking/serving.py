@@ -4,32 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from veil.errors import DataError
-from veil.faces.landmarks import load_landmarker
-from veil.faces.parsing import Parser
-from veil.faces.signals import measure_faces
-from veil.faces.table import tensor_to_images
-from veil.registry import parsers, trainables
-from veil.study import TrialRecord
+from veil.serving import OperatingPoint
 
 
-class OperatingPoint(PythonModel):
-    """An anonymizer over crops that follow the crop contract it was trained under."""
+class ServedPoint(PythonModel):
+    """An operating point from the files of its model."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the anonymizer from the trial's own files."""
-        folder = Path(context.artifacts["trial"])
-        record = TrialRecord.model_validate_json((folder / "record.json").read_text(encoding="utf-8"))
-        trainable = trainables.get(record.trainable)()
-        settings = trainable.Config.parse(record.params, where=str(folder))
-        self._anonymize = trainable.load(settings, folder)
-        self._landmarker = load_landmarker()
-        needs = getattr(self._anonymize, "needs", ())
-        self._parser = _load_parser(context.model_config) if "parsing" in needs else None
+        """Rebuild the anonymizer; nothing is fetched."""
+        self._point = OperatingPoint(Path(context.artifacts["point"]))
 
     def predict(
         self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
@@ -39,7 +25,8 @@ class OperatingPoint(PythonModel):
         Args:
             context: unused.
             model_input: uint8 (B, 112, 112, 3), RGB, aligned to the 5-point ArcFace template.
-            params: unused.
+            params: `identity_seed`, which draws the person whom all of these crops show; -1 leaves whom a crop shows
+                to its pixels.
 
         Returns:
             uint8 (B, 112, 112, 3), RGB.
@@ -47,20 +34,8 @@ class OperatingPoint(PythonModel):
         Raises:
             DataError: a face lacks a signal that the anonymizer needs.
         """
-        faces = measure_faces(model_input.transpose(0, 3, 1, 2), self._landmarker, self._parser)
-        with torch.inference_mode():
-            anonymized = self._anonymize(faces)
-        return tensor_to_images(anonymized).transpose(0, 2, 3, 1)
+        seed = int((params or {}).get("identity_seed", -1))
+        return self._point(model_input, seed if seed >= 0 else None)
 
 
-def _load_parser(trained_with: dict[str, Any]) -> Parser:
-    parser = parsers.get(trained_with["parsing"])()
-    if parser.asset_sha256 != trained_with["parsing_sha256"]:
-        raise DataError(
-            f"the anonymizer was trained on maps of the face parser {parser.name!r} with weights of sha256 "
-            f"{trained_with['parsing_sha256']}, found {parser.asset_sha256}; put the file it was trained with in place"
-        )
-    return parser
-
-
-set_model(OperatingPoint())
+set_model(ServedPoint())

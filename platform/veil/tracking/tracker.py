@@ -58,16 +58,22 @@ _ARTIFACTS = (
 class Tracker:
     """One study's runs in MLflow.
 
+    Args:
+        config: of the study.
+        manifest: of the study.
+        sweeping: whether the sweep goes on; otherwise something is added to one that has ended.
+
     Raises:
         TrackingError: the server or database cannot be used.
     """
 
-    def __init__(self, config: StudyConfig, manifest: Manifest) -> None:
+    def __init__(self, config: StudyConfig, manifest: Manifest, sweeping: bool = True) -> None:
         # Schema migrations of a new database are told step by step, which buries what a user must read.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         self._config = config
         self._manifest = manifest
+        self._sweeping = sweeping
         self.uri = config.tracking.uri or local_uri(config.root)
         self._runs: dict[int, str] = {}
         self._last_step: dict[int, int] = {}
@@ -108,7 +114,8 @@ class Tracker:
                     f"the MLflow experiment {self._config.study!r} at {self.uri} holds a sweep with another attack "
                     "suite or other data; choose another --set study=NAME"
                 )
-            self._client.update_run(found[0].info.run_id, status="RUNNING")
+            if self._sweeping:
+                self._client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0]
         tags = {KIND: "sweep", MLFLOW_RUN_NAME: f"sweep {self._config.study}", MLFLOW_RUN_NOTE: SWEEP_NOTE}
         run = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()})
@@ -199,13 +206,25 @@ class Tracker:
             elif path.exists():
                 self._client.log_artifact(run_id, str(path))
 
-    def log_event(self, name: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """A run of its own below the sweep, for example one sealed rescoring."""
+    def log_event(
+        self, name: str, metrics: Mapping[str, float], tags: Mapping[str, str], files: Mapping[str, str] | None = None
+    ) -> str:
+        """A run of its own below the sweep, for example one sealed rescoring; returns its id.
+
+        Args:
+            name: of the run.
+            metrics: values by key.
+            tags: beside those of the study.
+            files: contents of text artifacts by name.
+        """
         with self._translated(f"log {name}"):
             kind = {KIND: "event", MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.sweep_run_id}
             run = self._client.create_run(self.experiment_id, tags={**kind, **self._identity_tags(), **tags})
             self._log(run.info.run_id, metrics=metrics)
+            for path, text in (files or {}).items():
+                self._client.log_text(run.info.run_id, text, path)
             self._client.set_terminated(run.info.run_id)
+            return str(run.info.run_id)
 
     def mirrored(self) -> dict[int, str]:
         """Status of the run of each trial that MLflow knows, by trial number."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from veil.assets import own_file
 from veil.assets.store import USER_FOLDER
 from veil.errors import AssetError
 from veil.faces.parsing import CELEBAMASK_PARTS, take_own_sides
@@ -37,12 +38,13 @@ class BiSeNet:
         # Imported here: whoever asks for another parser imports this file too, and should not wait for torchvision.
         from veil.weights.onnx_graph import load_onnx
 
-        folder = os.environ.get(USER_FOLDER)
-        path = Path(folder).expanduser() / FILENAME if folder else None
-        if path is None or not path.is_file():
+        path = own_file(FILENAME)
+        if path is None:
+            folder = os.environ.get(USER_FOLDER)
+            wanted = Path(folder).expanduser() / FILENAME if folder else f"folder set in {USER_FOLDER}"
             raise AssetError(
-                f"face parser {self.name!r} needs a net of your own, and there is no "
-                f"{path or f'folder set in {USER_FOLDER}'}: export BiSeNet trained on CelebAMask-HQ to ONNX, name the "
+                f"face parser {self.name!r} needs a net of your own, and there is no {wanted}: export BiSeNet trained "
+                "on CelebAMask-HQ to ONNX, name the "
                 f"file {FILENAME}, put it into a folder and set {USER_FOLDER} to it; or use the parser 'polygons'"
             )
         self.asset_sha256 = file_sha256(path)
