@@ -1,10 +1,12 @@
 """Commands that choose an operating point and use it."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from veil.cli.commands import CommandGroup
+from veil.cli.exit_status import ExitStatus
 from veil.cli.options import DEFAULT_ROOT, RootOption
 from veil.cli.terminal import console
 from veil.study import StudyFolder
@@ -46,3 +48,43 @@ def pick(
 
     budget = Budget(max_leak, min_utility, knee, trial, conservative)
     pick_point(StudyFolder(root / study), budget, register, console, tries, explain, set_ or ())
+
+
+@commands.command(
+    {
+        "veil anonymize photos/ out/ --model face-anonymizer@balanced": "a folder with all below it",
+        "veil anonymize party.jpg party.png --model face-anonymizer@balanced": "one photograph, losslessly",
+        "veil anonymize clip.mp4 out/ --model face-anonymizer@balanced --audio keep": "a video with its sound",
+    },
+)
+def anonymize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Photograph, video, or folder of them.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; of a single file, also the file to write.")],
+    model: Annotated[str, typer.Option(help="NAME@ALIAS in the model registry.")],
+    root: RootOption = DEFAULT_ROOT,
+    uri: Annotated[
+        str | None, typer.Option(help="Tracking server or database; without it, that of the studies.")
+    ] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where nets run.")] = "cpu",
+    on_missing: Annotated[
+        Literal["blackout", "fail"],
+        typer.Option(help="Where a face cannot be anonymized, or none is found: blacken that, or refuse the file."),
+    ] = "blackout",
+    audio: Annotated[
+        Literal["keep", "drop"], typer.Option(help="Sound of videos; voices tell people apart as faces do.")
+    ] = "drop",
+    format_: Annotated[
+        Literal["same", "png"], typer.Option("--format", help="Of photographs; PNG keeps the rest to the byte.")
+    ] = "same",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make files anew that are there; without it, what is done is skipped.")
+    ] = False,
+) -> None:
+    """Anonymize the faces of photographs and videos with a registered model."""
+    from veil.anonymizing.session import Request
+    from veil.anonymizing.session import anonymize as run
+    from veil.tracking import local_uri
+
+    request = Request(source, out, model, uri or local_uri(root), device, on_missing, audio, format_, overwrite)
+    if not run(request, console):
+        raise typer.Exit(ExitStatus.INCOMPLETE)

@@ -1,0 +1,1 @@
+"""Anonymizing photographs and videos with a registered operating point."""
