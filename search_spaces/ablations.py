@@ -24,12 +24,19 @@ class Variant(NamedTuple):
 
 
 FULL: Mapping[str, Any] = {
-    "conditioning": "archetype+posterior",
+    "conditioning": "archetype",
     "identity_code": "random",
-    "weights": {"id": 0.1, "expr": 3.0, "rec": 10.0, "diversity": 1.0},
+    "weights": {"adv": 0.1, "id": 0.1, "expr": 5.0, "rec": 30.0, "diversity": 1.0},
     "teacher_transform_strength": 1.0,
+    "warm_start_images": 0,
+    "images": 2000,
 }
-LANDMARKS: Mapping[str, Any] = {"conditioning": "landmarks", "weights": {"id": 1.0}}
+WARM_START = 3000
+LANDMARKS: Mapping[str, Any] = {
+    "conditioning": "landmarks",
+    "warm_start_images": WARM_START,
+    "weights": {"adv": 0.3, "id": 1.0},
+}
 """A condition that gives a face's shape away, so that there is something for L_id to suppress."""
 
 VARIANTS: Mapping[str, Variant] = {
@@ -38,23 +45,28 @@ VARIANTS: Mapping[str, Variant] = {
     "L_expr by features": Variant("comparing the teacher's features instead of KL", {"expression_loss": "feature"}),
     "L_expr by KL and features": Variant("comparing the teacher's features too", {"expression_loss": "kl+feature"}),
     "without teacher's views": Variant("showing the teacher the image itself", {"teacher_transform_strength": 0.0}),
-    "without warm start": Variant("starting from noise", {"warm_start_images": 0}),
     "without a code": Variant(
         "giving no random identity code", {"identity_code": "none", "weights": {"diversity": 0.0}}
     ),
-    "sees the posterior": Variant("hiding the archetype", {"conditioning": "posterior"}),
-    "sees the archetype": Variant("hiding the posterior", {"conditioning": "archetype"}),
-    "sees an emoji": Variant("showing an emoji instead of the archetype", {"conditioning": "emoji+posterior"}),
-    "sees a puppet": Variant("showing a puppet instead of the archetype", {"conditioning": "puppet+posterior"}),
-    "sees landmarks": Variant("showing the face's landmarks instead", LANDMARKS),
+    "paints onto nothing": Variant("painting onto nothing instead of over the archetype", {"paint_over": False}),
+    "with warm start": Variant("pre-training with L_adv and L_rec", {"warm_start_images": WARM_START}),
+    "loud discriminator": Variant("ten times the weight of L_adv", {"weights": {"adv": 1.0}}),
+    "sees the posterior": Variant(
+        "showing the posterior beside the archetype", {"conditioning": "archetype+posterior"}
+    ),
+    "sees an emoji": Variant(
+        "showing an emoji and the posterior instead of the archetype",
+        {"conditioning": "emoji+posterior", "warm_start_images": WARM_START},
+    ),
+    "sees landmarks": Variant("showing the face's landmarks instead of the archetype", LANDMARKS),
     "sees landmarks, without L_id": Variant(
         "removing L_id where the generator sees landmarks",
-        {**LANDMARKS, "weights": {"id": 0.0}},
+        {**LANDMARKS, "weights": {"adv": 0.3, "id": 0.0}},
         of="sees landmarks",
     ),
     "sees landmarks, without L_expr": Variant(
         "removing L_expr where the generator sees landmarks",
-        {**LANDMARKS, "weights": {"id": 1.0, "expr": 0.0}},
+        {**LANDMARKS, "weights": {"adv": 0.3, "id": 1.0, "expr": 0.0}},
         of="sees landmarks",
     ),
     "sees landmarks, without proxies' views": Variant(
@@ -62,7 +74,9 @@ VARIANTS: Mapping[str, Variant] = {
         {**LANDMARKS, "proxy_transforms": False},
         of="sees landmarks",
     ),
-    "sees pixels": Variant("showing the pixels of the whole face", {**LANDMARKS, "conditioning": "pixels"}),
+    "sees pixels": Variant(
+        "showing the pixels of the whole face instead of the archetype", {**LANDMARKS, "conditioning": "pixels"}
+    ),
 }
 
 
