@@ -144,15 +144,23 @@ def report(
 
 @commands.command(
     {
-        "veil ui": "the studies in ./studies",
-        "veil ui --root /data/studies --port 5050": "those of another folder, on another port",
+        "veil ui": "the studies in ./studies, on the next free ports",
+        "veil ui frontier --open": "optuna-dashboard on this study, and its trials in the browser",
+        "veil ui --root /data/studies --port 5050": "those of another folder, on a port of your choice",
     },
 )
 def ui(
+    study: Annotated[
+        str | None, typer.Argument(help="Study for optuna-dashboard; without it, the one that changed last.")
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 5000,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of MLflow; without it, a free one.")] = None,
+    dashboard_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of optuna-dashboard; without it, a free one.")
+    ] = None,
+    open_page: OpenOption = False,
 ) -> None:
-    """Open the MLflow pages of all studies in a folder, on this machine only."""
+    """Serve MLflow's pages of all studies in a folder, and optuna-dashboard, on this machine only, until Ctrl-C."""
     from veil.tracking.server import serve
 
-    raise typer.Exit(serve(root, port, console))
+    serve(root, study, port, dashboard_port, console, open_page)

@@ -126,6 +126,7 @@ def _mirror_missing(tracker: Tracker, folder: StudyFolder) -> None:
     for record in folder.records():
         if known.get(record.number, "RUNNING") == "RUNNING":
             tracker.log_trial(record, folder)
+    tracker.save_view(folder.records())
 
 
 def _run_trials(

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_RUN_NOTE
+from PIL import Image
 
 from veil.config import StudyConfig, flatten
 from veil.errors import TrackingError
 from veil.protocol.score import RungScore
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import THUMBNAIL, Manifest, StudyFolder, TrialRecord
 from veil.tracking.metrics import rung_metrics, trial_metrics
+from veil.tracking.views import FACES, VIEW, saved_view
 
 KIND = "veil.kind"
 TRIAL = "veil.trial"
@@ -26,12 +28,12 @@ STEP_METRIC = "progress/images"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 RUN_STATUS = {"valid": "FINISHED", "invalid": "FAILED", "diverged": "FAILED", "failed": "FAILED"}
 
-SWEEP_NOTE = """Each nested run is one trial of this study; below it lies one run per attacker.
+SWEEP_NOTE = f"""Each nested run is one trial of this study; below it lies one run per attacker.
 
 **objective/leak** is the worst TAR at the suite's FAR over all attackers (lower is better), **objective/utility** the
 agreement of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over
 people.
-Select trials and press *Compare* for a scatter plot of `objective/leak` against `objective/utility`.
+The saved view *{VIEW}* (menu *Views*) shows the trials alone, with their trade-off, parallel coordinates and faces.
 The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a study of attackers leak against strength,
 `sensitivity.html` of a study of detectors what depends on them.
 """
@@ -205,6 +207,15 @@ class Tracker:
                 self._client.log_artifacts(run_id, str(path), artifact_path=path.name)
             elif path.exists():
                 self._client.log_artifact(run_id, str(path))
+        if (folder / THUMBNAIL).is_file():
+            with Image.open(folder / THUMBNAIL) as faces:
+                # Logged under a key, pictures of many trials stand side by side in the pages.
+                self._client.log_image(run_id, faces.convert("RGB"), key=FACES, step=0)
+
+    def save_view(self, records: Sequence[TrialRecord]) -> None:
+        """Bring the view with which the pages open this study up to date with its finished trials."""
+        with self._translated("save the view of the study"):
+            self._client.set_experiment_tag(self.experiment_id, *saved_view(records, self._config.search.objectives))
 
     def log_event(
         self, name: str, metrics: Mapping[str, float], tags: Mapping[str, str], files: Mapping[str, str] | None = None
@@ -327,4 +338,16 @@ def _trial_tags(record: TrialRecord) -> dict[str, str]:
         tags[MLFLOW_RUN_NOTE] = f"**{record.state}**: {record.reason}"
     if record.score is not None and record.score.strongest is not None:
         tags["veil.strongest_attacker"] = record.score.strongest
+    if record.state == "valid":
+        tags[MLFLOW_RUN_NOTE] = _note(record)
     return tags
+
+
+def _note(record: TrialRecord) -> str:
+    """What a valid trial came to, in a line."""
+    by = f" by the attack {record.score.strongest}" if record.score is not None and record.score.strongest else ""
+    parts = [
+        f"**{name} {item.value:.2f}** [{item.low:.2f}, {item.high:.2f}]{by if name == 'leak' else ''}"
+        for name, item in record.objectives.items()
+    ]
+    return ", ".join(parts) + ". Below this run lies one run for each attacker."
