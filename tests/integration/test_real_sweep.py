@@ -87,7 +87,7 @@ def test_three_levels_of_runs_with_artifacts(study: StudyFolder) -> None:
 @pytest.fixture
 def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sealed people are attacked as the study attacks, which is quicker than by the full ladder with three seeds."""
-    monkeypatch.setattr("veil.picking.rescoring.sealed_suite", lambda suite, sealed: suite)
+    monkeypatch.setattr("veil.picking.operating_point.sealed_suite", lambda suite, sealed: suite)
 
 
 @pytest.mark.usefixtures("short_ladder")

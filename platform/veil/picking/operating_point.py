@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from veil.config import StudyConfig, apply_overrides
-from veil.errors import ConfigError, ProtocolError
+from veil.config import SealedConfig, StudyConfig, apply_overrides
+from veil.errors import ConfigError, RefusedError
 from veil.frontier.points import FrontierPoint
 from veil.frontier.selection import select
 from veil.picking.budget import Budget, interval
@@ -13,6 +13,7 @@ from veil.picking.explanation import explain
 from veil.picking.registration import register_point
 from veil.picking.rescoring import SealedPeople
 from veil.points import frontier_point, sampled_trial
+from veil.protocol.full_ladder import sealed_suite
 from veil.registry import trainables
 from veil.sealed import SealedLook
 from veil.study import StudyFolder, TrialRecord
@@ -48,12 +49,12 @@ def pick_point(
 
     Raises:
         ConfigError: no point satisfies the budget, a name is malformed, or what was chosen applies to no other images.
-        ProtocolError: the sealed scores are invalid or break the budget, or the faces have changed; nothing is
-            registered.
+        RefusedError: the sealed scores are invalid or break the budget; nothing is registered.
+        ProtocolError: the faces have changed.
         TrackingError: the tracking server or its registry cannot be used.
     """
     name = ModelName.parse(register) if register is not None else None
-    config = _with_overrides(folder.config(), overrides)
+    config = _judged_by_all(folder.config(), overrides)
     records = {record.number: record for record in folder.records()}
     candidates = _candidates(folder, budget, records)
     console.print(_explanation(folder, budget, records, candidates), markup=False, highlight=False)
@@ -72,6 +73,13 @@ def pick_point(
             _check_registrable(record)
         look, number = people.look(record, budget)
         _print_look(console, config, look, number)
+        if look.refused is None and (caution := budget.caution(look.score)) is not None:
+            console.print(
+                f"  its interval reaches beyond the budget: {caution}; --conservative demands that it does not",
+                style="yellow",
+                markup=False,
+                highlight=False,
+            )
         if look.refused is None:
             if name is not None:
                 register_point(name, folder, people, tracker, record, look, number, console)
@@ -79,20 +87,20 @@ def pick_point(
         refused.append(f"on the sealed people, trial {candidate.trial} cannot be taken: {look.refused}")
         if len(refused) < min(tries, len(candidates)):
             console.print(f"  refused: {look.refused}; going on with the next candidate", style="yellow", markup=False)
-    raise ProtocolError("; ".join([*refused, "nothing is registered"]) + ". " + _next_candidate(candidates[tries:]))
+    raise RefusedError("; ".join([*refused, "nothing is registered"]) + ". " + _next_candidate(candidates[tries:]))
 
 
-def _with_overrides(config: StudyConfig, overrides: Sequence[str]) -> StudyConfig:
+def _judged_by_all(config: StudyConfig, overrides: Sequence[str]) -> StudyConfig:
+    """The settings of the study with the suite of the sealed people."""
     strangers = [override for override in overrides if not override.strip().startswith("sealed.")]
     if strangers:
         raise ConfigError(
             f"--set {strangers[0]}: only settings of `sealed` can be changed here; all others belong to the trials "
             "that are finished"
         )
-    if not overrides:
-        return config
-    values = apply_overrides(config.model_dump(mode="json"), overrides)
-    return StudyConfig.parse(values, where=f"study {config.study}")
+    values = apply_overrides({"sealed": config.sealed.model_dump(mode="json")}, overrides)
+    sealed = SealedConfig.parse(values["sealed"], where="sealed")
+    return config.model_copy(update={"suite": sealed_suite(config.suite, sealed), "sealed": sealed})
 
 
 def _candidates(folder: StudyFolder, budget: Budget, records: dict[int, TrialRecord]) -> list[FrontierPoint]:

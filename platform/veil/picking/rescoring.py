@@ -21,7 +21,6 @@ from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.picking.budget import Budget
 from veil.preparing.study import prepare_study
 from veil.protocol.evaluation import Judge
-from veil.protocol.full_ladder import sealed_suite
 from veil.protocol.jobs import AttackJob, AttackResult
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore, suite_hash
@@ -35,20 +34,17 @@ class SealedPeople:
     """The sealed people of a study with those who judge on them; loaded when the first trial must be scored.
 
     Args:
-        config: of the study; its suite is extended to the full ladder.
+        config: of the study, with the suite that judges here.
         folder: of the study.
         tracker: keeps a run for each look.
         console: where progress goes.
 
     Attributes:
-        config: with the suite that judges here.
-
-    Raises:
-        ConfigError: the strength of an attacker is wrong.
+        config: as given.
     """
 
     def __init__(self, config: StudyConfig, folder: StudyFolder, tracker: Tracker, console: Console) -> None:
-        self.config = config.model_copy(update={"suite": sealed_suite(config.suite, config.sealed)})
+        self.config = config
         self._folder = folder
         self._tracker = tracker
         self._console = console
@@ -94,13 +90,16 @@ class SealedPeople:
         """
         digest = _digest(record, self._folder.trial(record.number))
         judged_by, data = self._suite_hash(), self._folder.manifest().data_hash
-        for number, look in enumerate(sealed_looks(self._folder), start=1):
+        earlier = sealed_looks(self._folder)
+        for number, look in enumerate(earlier, start=1):
             score = look.score
             versions = score.versions.get("veil")
             if (look.trial_sha256, score.suite_hash, score.data_hash, versions) == (
                 digest, judged_by, data, __version__,
             ):  # fmt: skip
                 return look.model_copy(update={"asked": budget.options, "refused": budget.refuses(score)}), number
+        # Counted before anybody is looked at, which also shows that the look can be tracked.
+        self._tracker.tag_sweep({"veil.sealed_looks": str(len(earlier) + 1)})
         score = self._score(record)
         look = SealedLook(
             time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -237,6 +237,12 @@ class Tracker:
             self._client.set_terminated(run.info.run_id)
             return str(run.info.run_id)
 
+    def tag_sweep(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the sweep run."""
+        with self._translated("tag the sweep"):
+            for key, value in tags.items():
+                self._client.set_tag(self.sweep_run_id, key, value)
+
     def mirrored(self) -> dict[int, str]:
         """Status of the run of each trial that MLflow knows, by trial number."""
         with self._translated("list trials"):
