@@ -24,6 +24,10 @@ class ProtocolError(VeilError):
     """The evaluation protocol refuses to score: the number would not mean what it says."""
 
 
+class RefusedError(ProtocolError):
+    """What was measured on sealed people does not keep what was asked for."""
+
+
 class DivergedError(VeilError):
     """Training produced a loss that is not finite."""
 

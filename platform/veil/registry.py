@@ -31,19 +31,25 @@ def discover_plugin_packages() -> None:
         import_submodules(entry_point.value)
 
 
+def presets() -> dict[str, Path]:
+    """Study files that lie in plug-in packages, by the names under which they are asked for."""
+    found: dict[str, Path] = {}
+    for entry_point in entry_points(group=PLUGIN_GROUP):
+        for folder in importlib.import_module(entry_point.value).__path__:
+            found |= {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
+    return found
+
+
 def find_preset(name: str) -> Path:
     """Study file `<name>.yaml` that lies in a plug-in package.
 
     Raises:
         ConfigError: no plug-in package has a preset of that name; the nearest is named.
     """
-    presets: dict[str, Path] = {}
-    for entry_point in entry_points(group=PLUGIN_GROUP):
-        for folder in importlib.import_module(entry_point.value).__path__:
-            presets |= {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
-    if name not in presets:
-        raise ConfigError(f"unknown preset {name!r}; {nearest(name, presets)}; give a file of your own with --config")
-    return presets[name]
+    known = presets()
+    if name not in known:
+        raise ConfigError(f"unknown preset {name!r}; {nearest(name, known)}; give a file of your own with --config")
+    return known[name]
 
 
 _watched: ContextVar[set[str] | None] = ContextVar("watched", default=None)

@@ -63,4 +63,4 @@ def main() -> None:
         # Ray's threads may still be alive; nothing of theirs is worth waiting for.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(ExitStatus.ERROR)
+        os._exit(ExitStatus.of(error))

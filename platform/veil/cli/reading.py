@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from veil.cli.commands import CommandGroup
+from veil.cli.completion import complete_study
 from veil.cli.options import DEFAULT_ROOT, OpenOption, RootOption, StudyArgument
 from veil.cli.terminal import STANDARD_OUTPUT, console, write_data
 from veil.errors import ConfigError
@@ -118,7 +119,9 @@ def sensitivity(
     },
 )
 def report(
-    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="Name of the study.", show_default=False, autocompletion=complete_study)
+    ] = None,
     study_option: Annotated[str | None, typer.Option("--study", help="The same, as an option.")] = None,
     root: RootOption = DEFAULT_ROOT,
     family: Annotated[
@@ -151,7 +154,10 @@ def report(
 )
 def ui(
     study: Annotated[
-        str | None, typer.Argument(help="Study for optuna-dashboard; without it, the one that changed last.")
+        str | None,
+        typer.Argument(
+            help="Study for optuna-dashboard; without it, the one that changed last.", autocompletion=complete_study
+        ),
     ] = None,
     root: RootOption = DEFAULT_ROOT,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of MLflow; without it, a free one.")] = None,

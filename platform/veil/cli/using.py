@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from veil.cli.commands import CommandGroup
+from veil.cli.completion import complete_model
 from veil.cli.exit_status import ExitStatus
-from veil.cli.options import DEFAULT_ROOT, RootOption
+from veil.cli.options import DEFAULT_ROOT, RootOption, StudyArgument
 from veil.cli.terminal import console
 from veil.study import StudyFolder
 
@@ -22,7 +23,7 @@ commands = CommandGroup("Use")
     },
 )
 def pick(
-    study: Annotated[str, typer.Argument(help="Name of the study.")] = "smoke",
+    study: StudyArgument = "smoke",
     root: RootOption = DEFAULT_ROOT,
     max_leak: Annotated[float | None, typer.Option(help="Largest leak allowed, 0 to 1.")] = None,
     min_utility: Annotated[float | None, typer.Option(help="Smallest utility allowed, 0 to 1.")] = None,
@@ -60,7 +61,7 @@ def pick(
 def anonymize(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Photograph, video, or folder of them.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder; of a single file, also the file to write.")],
-    model: Annotated[str, typer.Option(help="NAME@ALIAS in the model registry.")],
+    model: Annotated[str, typer.Option(help="NAME@ALIAS in the model registry.", autocompletion=complete_model)],
     root: RootOption = DEFAULT_ROOT,
     uri: Annotated[
         str | None, typer.Option(help="Tracking server or database; without it, that of the studies.")
