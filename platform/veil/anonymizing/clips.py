@@ -106,6 +106,8 @@ class ClipAnonymizer:
             OSError: the file cannot be written.
         """
         write_video(path, self._source, self._render, keep_audio)
+        beside = (f"{reason}: blacked out {count} times" for reason, count in sorted(self.clip.beside.items()))
+        self.clip.notes = (*self.clip.notes, *beside)
         return self.clip
 
     def _find(self, rate: float, expected: int) -> Frames:

@@ -11,10 +11,12 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
 from veil.errors import ConfigError, DataError, TrackingError, VeilError, nearest
 from veil.tracking.models import ModelName
+from veil.tracking.packing import files_sha256
 
 _SQLITE = "sqlite:///"
 
@@ -74,7 +76,8 @@ def load_registered(uri: str, name: ModelName) -> RegisteredPoint:
 
     Raises:
         ConfigError: there is no such database.
-        TrackingError: the registry cannot be read, has no such model or alias, or the model is not Veil's.
+        TrackingError: the registry cannot be read, has no such model or alias, or the model is not Veil's or was
+            changed since it was registered.
     """
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         raise ConfigError(
@@ -86,18 +89,29 @@ def load_registered(uri: str, name: ModelName) -> RegisteredPoint:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
         version = _version(MlflowClient(uri), name, uri)
-        model = mlflow.pyfunc.load_model(f"models:/{name.model}/{version}")
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name.model}/{version}"))
+        metadata = Model.load(folder).metadata or {}
+        _check_files(folder, metadata, f"{name} version {version} at {uri}")
+        model = mlflow.pyfunc.load_model(str(folder))
     except (MlflowException, OSError) as error:
         raise TrackingError(f"cannot load {name} from {uri}: {error}") from error
-    metadata = model.metadata.metadata or {}
+    return RegisteredPoint(name, version, str(metadata["files_sha256"]), metadata, model)
+
+
+def _check_files(folder: Path, metadata: Mapping[str, Any], what: str) -> None:
     missing = {"files_sha256", "crop_contract", "contract", "needs"} - set(metadata)
     if missing:
         raise TrackingError(
-            f"{name} version {version} at {uri} does not say its {', '.join(sorted(missing))}: `veil pick --register` "
-            "did not make it, or an older Veil did; register it again"
+            f"{what} does not say its {', '.join(sorted(missing))}: `veil pick --register` did not make it, or an "
+            "older Veil did; register it again"
         )
-    return RegisteredPoint(name, version, str(metadata["files_sha256"]), metadata, model)
+    if (found := files_sha256(folder)) != metadata["files_sha256"]:
+        raise TrackingError(
+            f"the files of {what} have the digest {found}, registered was {metadata['files_sha256']}: they were "
+            "changed since; register the model again"
+        )
 
 
 def _version(client: MlflowClient, name: ModelName, uri: str) -> str:
