@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from veil.metrics.intervals import PairedDifference
 from veil.registry import trainables
 from veil.report.findings import DIGITS, LEVEL, Row, Section
 from veil.report.material import Material
@@ -76,26 +75,26 @@ def answer_rows(material: Material, section: Section) -> list[AnswerRow]:
 
 
 def _answer_cell(material: Material, row: Row, quantity: str, key: str) -> tuple[Markup, Markup]:
-    evidence, digits = material.evidence, DIGITS.get(quantity, 2)
+    evidence, form = material.evidence, f".{DIGITS.get(quantity, 2)}f"
     value = Markup("–")
     if quantity in row.values:
-        value = evidence.interval(row.values[quantity], key, digits=digits)
+        value = evidence.interval(row.values[quantity], key, form=form)
     if quantity in row.deviations:
-        value += Markup(" ± {}").format(evidence.number(row.deviations[quantity], f"{key}_deviation", digits=digits))
+        value += Markup(" ± {}").format(evidence.number(row.deviations[quantity], f"{key}_deviation", form=form))
     difference = row.differences.get(quantity)
     if difference is None:
         return value, Markup("")
-    return value, _difference(material, difference, row.p_values.get(quantity), f"{key}_difference", digits)
+    words = evidence.interval(difference, f"{key}_difference", form=f"+z{form}")
+    if quantity in row.p_values:
+        words += _p_value(material, row.p_values[quantity], f"{key}_p")
+    return value, words
 
 
-def _difference(
-    material: Material, difference: PairedDifference, p_value: float | None, key: str, digits: int
-) -> Markup:
-    words = material.evidence.interval(difference, key, digits=digits)
-    if p_value is None:
-        return words
-    shown = Markup("{}, p {}").format(words, material.evidence.number(p_value, f"{key}_p", digits=3))
-    return Markup("<b>{}</b>").format(shown) if p_value <= LEVEL else shown
+def _p_value(material: Material, value: float, key: str) -> Markup:
+    shown = Markup('<span class="p">p {}</span>').format(
+        material.evidence.number(value, key, form=".3f" if value >= 0.001 else ".0e")
+    )
+    return Markup("<b>{}</b>").format(shown) if value <= LEVEL else shown
 
 
 class LookRow(NamedTuple):

@@ -53,7 +53,12 @@ class Evidence:
         self.computed: dict[str, float] = {}
 
     def number(
-        self, value: float, key: str, trial: int | None = None, digits: int = 2, run: str | None = None
+        self,
+        value: float,
+        key: str,
+        trial: int | None = None,
+        form: str = ".2f",
+        run: str | None = None,
     ) -> Markup:
         """A number.
 
@@ -61,7 +66,7 @@ class Evidence:
             value: finite.
             key: metric that holds it.
             trial: whose run holds it; None if the report computes it.
-            digits: decimals shown.
+            form: how it is shown, as a format specification.
             run: id of the run that holds it, where that is no trial's.
 
         Raises:
@@ -69,15 +74,20 @@ class Evidence:
         """
         origin = self._origin(value, key, trial, run)
         return Markup('<data value="{}" data-run="{}" data-key="{}">{}</data>').format(
-            repr(float(value)), origin.run, origin.key, f"{value:.{digits}f}"
+            repr(float(value)), origin.run, origin.key, f"{value:{form}}"
         )
 
     def interval(
-        self, estimate: Bounded, key: str, trial: int | None = None, digits: int = 2, run: str | None = None
+        self,
+        estimate: Bounded,
+        key: str,
+        trial: int | None = None,
+        form: str = ".2f",
+        run: str | None = None,
     ) -> Markup:
         """A value with its interval, as in "0.39 [0.25, 0.55]"; the ends lie under `key` with _low and _high."""
         value, low, high = (
-            self.number(number, f"{key}{end}", trial, digits, run)
+            self.number(number, f"{key}{end}", trial, form, run)
             for number, end in ((estimate.value, ""), (estimate.low, "_low"), (estimate.high, "_high"))
         )
         return Markup('{} <span class="ends">[{}, {}]</span>').format(value, low, high)

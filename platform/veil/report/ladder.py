@@ -1,13 +1,12 @@
 """What each attacker of the ladder found: all trials side by side, and every rung of one."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from veil.protocol.measurement import CONTROL
 from veil.protocol.score import RungScore, TrialScore
-from veil.report.material import Material
+from veil.report.material import Material, attacker_of
 from veil.study import TrialRecord
 from veil.tracking.metrics import rung_path
 
@@ -52,28 +51,16 @@ def listed_trials(material: Material) -> list[TrialRecord]:
     return material.valid[:MOST_ROWS]
 
 
-def attackers_of(material: Material) -> list[tuple[str, str]]:
-    """Rung and name of every attacker that judged a valid trial, in ladder order."""
-    found = {(rung.rung, attacker(rung)) for score in material.scores.values() for rung in score.rungs}
-    return sorted(found)
-
-
-def attacker(rung: RungScore) -> str:
-    """Name of the attacker that a rung belongs to."""
-    return rung.name.split("/")[0]
-
-
 def ladder_rows(material: Material) -> list[LadderRow]:
     """For each listed trial the best that each attacker achieved; of the control the worst recognizer."""
-    columns = attackers_of(material)
-    return [_ladder_row(material, record, columns) for record in listed_trials(material)]
+    return [_ladder_row(material, record) for record in listed_trials(material)]
 
 
-def _ladder_row(material: Material, record: TrialRecord, columns: Sequence[tuple[str, str]]) -> LadderRow:
+def _ladder_row(material: Material, record: TrialRecord) -> LadderRow:
     evidence, score, none = material.evidence, material.scores[record.number], Markup("–")
     cells = []
-    for rung, name in columns:
-        own = [item for item in score.rungs if attacker(item) == name]
+    for rung, name in material.attackers:
+        own = [item for item in score.rungs if attacker_of(item) == name]
         if not own:
             cells.append(none)
             continue
@@ -98,17 +85,17 @@ def rung_rows(material: Material, trial: int) -> list[RungRow]:
 def _rung_row(material: Material, trial: int, score: TrialScore, rung: RungScore) -> RungRow:
     path, evidence = rung_path(score, rung), material.evidence
 
-    def number(name: str, digits: int) -> Markup:
-        return evidence.number(getattr(rung, name), f"{path}/{name}", trial, digits)
+    def number(name: str, form: str) -> Markup:
+        return evidence.number(getattr(rung, name), f"{path}/{name}", trial, form)
 
     return RungRow(
         rung=rung,
         tar=evidence.interval(rung.tar, f"{path}/tar", trial),
-        eer=number("eer", 3),
-        auc=number("auc", 3),
-        rank_1=number("rank_1", 2),
-        rank_5=number("rank_5", 2),
-        chance=Markup("{} / {}").format(number("floor_mean", 3), number("floor_95", 3)),
-        people=number("n_identities", 0),
-        pairs=Markup("{} / {}").format(number("n_genuine", 0), number("n_impostor", 0)),
+        eer=number("eer", ".3f"),
+        auc=number("auc", ".3f"),
+        rank_1=number("rank_1", ".2f"),
+        rank_5=number("rank_5", ".2f"),
+        chance=Markup("{} / {}").format(number("floor_mean", ".3f"), number("floor_95", ".3f")),
+        people=number("n_identities", ".0f"),
+        pairs=Markup("{} / {}").format(number("n_genuine", ".0f"), number("n_impostor", ".0f")),
     )

@@ -1,7 +1,7 @@
 """Everything that the chapters of a report draw on: the study as it lies on disk, and its runs."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,11 @@ from veil.frontier.points import FrontierPoint
 from veil.objectives import Objective, get_objective
 from veil.points import frontier_point
 from veil.protocol.measurement import CONTROL
-from veil.protocol.score import TrialScore
+from veil.protocol.score import RungScore, TrialScore
 from veil.registry import datasets, search_spaces
 from veil.report.evidence import Evidence
 from veil.report.findings import Section
-from veil.report.threat import ladder_of
+from veil.report.threat import Attack, ladder_of
 from veil.report.weights import Weights, study_weights
 from veil.reporting import study_ties
 from veil.sealed import Registration, SealedLook
@@ -146,16 +146,35 @@ class Material:
         return {name: sorted(values) for name, values in found.items()}
 
     @cached_property
+    def attackers(self) -> list[tuple[str, str]]:
+        """Rung and name of every attacker that judged a valid trial, in ladder order."""
+        return _attackers(self.scores.values())
+
+    @cached_property
+    def ladder(self) -> list[Attack]:
+        """Every attacker that Veil knows, whether it judged a trial or not."""
+        varied = {name for record in self.valid for name in record.strength}
+        return ladder_of(self.config, {name for _, name in self.attackers}, varied)
+
+    @cached_property
     def not_run(self) -> list[str]:
         """Attackers of the ladder that judged no trial."""
-        return [f"{attack.rung} {attack.name}" for attack in ladder_of(self.config) if not attack.run]
+        return [f"{attack.rung} {attack.name}" for attack in self.ladder if not attack.run]
 
     @cached_property
     def sealed_attackers(self) -> list[str]:
         """Attackers that judged a picked point on sealed people; those whom no trial met among them."""
-        found = {(rung.rung, rung.name.split("/")[0]) for look in self.looks for rung in look.score.rungs}
-        return [f"{rung} {name}" for rung, name in sorted(found)]
+        return [f"{rung} {name}" for rung, name in _attackers(look.score for look in self.looks)]
 
     def record(self, trial: int) -> TrialRecord:
         """Record of a finished trial."""
         return next(record for record in self.records if record.number == trial)
+
+
+def attacker_of(rung: RungScore) -> str:
+    """Name of the attacker that a rung belongs to."""
+    return rung.name.split("/")[0]
+
+
+def _attackers(scores: Iterable[TrialScore]) -> list[tuple[str, str]]:
+    return sorted({(rung.rung, attacker_of(rung)) for score in scores for rung in score.rungs})

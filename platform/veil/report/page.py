@@ -17,11 +17,11 @@ from veil.report.failures import MOST_ROWS as MOST_FAILURES
 from veil.report.failures import failure_rows, people_figure, picture, repeated_failures, trials_with_people
 from veil.report.findings import EQUAL, LEVEL
 from veil.report.forest import forest_figures
-from veil.report.ladder import MOST_ROWS, attackers_of, ladder_rows, rung_rows
+from veil.report.ladder import MOST_ROWS, ladder_rows, rung_rows
 from veil.report.material import Material
 from veil.report.results import hypervolume, main_figure, result_rows
-from veil.report.threat import ladder_of
 from veil.reporting import face_counts
+from veil.study import StudyKind
 
 CHAPTERS = {
     "question": "Question",
@@ -29,7 +29,7 @@ CHAPTERS = {
     "data": "Data",
     "threat": "Threat model",
     "ladder": "Results of the attack ladder",
-    "results": "The trade-off",
+    "results": "Results",
     "answers": "Answers",
     "points": "Operating points on sealed people",
     "failures": "Failure cases",
@@ -39,7 +39,14 @@ CHAPTERS = {
 }
 """Templates in the order of the chapters, with their headings."""
 
-PRIVATE = {"root": True, "tracking": True, "data": {"root": True, "extra": {"__all__": {"root"}}}}
+RESULTS: dict[StudyKind, str] = {
+    "anonymizers": "The frontier, with baselines",
+    "attackers": "Leak against the strength of attackers",
+    "detectors": "Scores under each detector",
+}
+"""Heading of the results by what a study compares."""
+
+PRIVATE: dict[str, Any] = {"root": True, "tracking": True, "data": {"root": True, "extra": {"__all__": {"root"}}}}
 """Settings that say where files lie on one machine, which a report that is passed on need not tell."""
 
 
@@ -62,7 +69,7 @@ def render_report(material: Material) -> str:
 def _context(material: Material) -> dict[str, Any]:
     evidence = material.evidence
     anonymizers = material.kind == "anonymizers"
-    shown = (material.knee or (material.best or [None])[0]) if anonymizers else None
+    shown = material.knee or next(iter(material.best), None)
     has_people = bool(trials_with_people(material))
     return {
         "study": material,
@@ -73,14 +80,12 @@ def _context(material: Material) -> dict[str, Any]:
         "sweep_run": evidence.link(evidence.runs.sweep.info.run_id),
         "report_run": evidence.link(REPORT_RUN),
         "runs": evidence.runs,
-        "chapters": CHAPTERS,
+        "chapters": CHAPTERS | {"results": RESULTS[material.kind]},
         "plotly_js": Markup(get_plotlyjs()),
         "version": __version__,
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "methods": methods(material),
         "face_counts": face_counts(material.records),
-        "attacks": ladder_of(material.config),
-        "columns": attackers_of(material),
         "ladder": ladder_rows(material),
         "most_rows": MOST_ROWS,
         "shown": shown,

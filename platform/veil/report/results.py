@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from veil.frontier.dominance import Standing
-from veil.frontier.figures import tradeoff_figure
+from veil.frontier.figures import family_colours, tradeoff_figure
 from veil.frontier.points import FrontierPoint
 from veil.frontier.robustness import robustness_curves
 from veil.frontier.robustness_page import robustness_figure
@@ -64,9 +64,8 @@ def _kid(material: Material, realism: RealismScore | None, trial: int) -> Markup
 
 def hypervolume(material: Material) -> Markup:
     """Of the study's frontier, with its interval over resamples of the people."""
-    return material.evidence.interval(
-        study_hypervolume_interval(material.config, material.folder), "hypervolume", digits=3
-    )
+    volume = study_hypervolume_interval(material.config, material.folder)
+    return material.evidence.interval(volume, "hypervolume", form=".3f")
 
 
 def main_figure(material: Material) -> go.Figure:
@@ -85,31 +84,29 @@ def main_figure(material: Material) -> go.Figure:
 def _for_print(figure: go.Figure, points: Sequence[FrontierPoint]) -> go.Figure:
     """The frontier with a legend of its own, values to hover over, and trial numbers in place of long names."""
     labels = {str(point.trial): point for point in points}
-    named: set[str] = set()
     for trace in figure.data:
         if not trace.ids or not trace.meta:
             continue
-        family = trace.meta["family"]
         trace.update(
             hoverinfo=None,
             customdata=[_hover(labels[number]) for number in trace.ids],
             hovertemplate="%{customdata}<extra></extra>",
-            legendgroup=family,
-            name=family,
-            showlegend=family not in named,
+            legendgroup=trace.meta["family"],
         )
-        named.add(family)
+    for family, colour in family_colours(points).items():
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            marker={"color": colour, "size": 11},
+            name=family,
+            legendgroup=family,
+            showlegend=True,
+        )
     for note in figure.layout.annotations:
         if note.name in labels:
             note.update(text=f"#{note.name}")
-    legend = {
-        "orientation": "h",
-        "yanchor": "bottom",
-        "y": 1.01,
-        "x": 0,
-        "itemsizing": "constant",
-        "font": {"size": 12},
-    }
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
     return figure.update_layout(showlegend=True, legend=legend, margin={"t": 56})
 
 
