@@ -39,13 +39,13 @@ def model_card(
         f"Scored on {people} sealed people ({score.n_images} images) whom neither training nor the search ever saw, "
         f"with a recognizer ({', '.join(config.roles.report)}) that held no other role, by the full attack ladder; "
         f"attackers that learn attacked with {config.suite.attacker_seeds} seeds each. The sealed people of this study "
-        f"had been looked at {len(looks)} times when this was written, and {refused} points refused; this is look "
-        f"{number}. The more looks, the less a good score means.",
+        f"had been looked at {len(looks)} times when this was written; this is look {number}. Refused so far: "
+        f"{refused}. The more looks, the less a good score means.",
         "## Measured",
         "\n".join(
             [
-                f"- worst-case leak (TAR at FAR {config.suite.far:g}): **{interval(leak)}**, by `{score.strongest}`; "
-                f"by chance {score.leak_floor_mean or 0:.2f}, up to {score.leak_floor_95 or 0:.2f}",
+                f"- worst-case leak (TAR at FAR {config.suite.far:g}): **{interval(leak)}**, by `{score.strongest}`"
+                + _floor(score),
                 f"- expression utility (1 - JS divergence): **{interval(utility)}**",
                 *(f"- labelled expressions, {name}: {text}" for name, text in score.labelled_summaries.items()),
                 f"- while the study searched: {', '.join(searched)}; chosen by `{look.asked or 'veil pick'}`",
@@ -70,6 +70,12 @@ def model_card(
         _fenced({name: item.model_dump(mode="json") for name, item in attacker_configs(config.suite).items()}),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _floor(score: TrialScore) -> str:
+    if score.leak_floor_mean is None or score.leak_floor_95 is None:
+        return ""
+    return f"; people dealt out at random would give {score.leak_floor_mean:.2f}, up to {score.leak_floor_95:.2f}"
 
 
 def _ladder(rungs: Iterable[RungScore]) -> str:

@@ -62,7 +62,8 @@ def _what_was_left(
     ]
     among = f"Of {len(points)} trials, {len(usable)} can be picked"
     among += f" ({', '.join(left_out)})" if left_out else ""
-    what = "lie on the frontier" if budget.knee else "remain"
+    one = len(candidates) == 1
+    what = f"lie{'s' * one} on the frontier" if budget.knee else f"remain{'s' * one}"
     within = f" within {budget.options}" if budget.max_leak is not None or budget.min_utility is not None else ""
     return f"{among}; {len(candidates)} {what}{within}."
 
