@@ -3,11 +3,13 @@
 import os
 from pathlib import Path
 
+import cv2
 import mlflow
 import numpy as np
 import pytest
 import torch
 import yaml
+from skimage import data
 from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil
 
 from veil.assets import cache_folder, fetch
@@ -122,6 +124,18 @@ def test_picked_point_is_rescored_on_sealed_people_and_registered(study: StudyFo
     assert served.shape == (2, 112, 112, 3) and served.dtype == np.uint8
     # The model measures landmarks itself, on the same crops: rounding of the stored ones may move a pixel.
     assert np.abs(served.transpose(0, 3, 1, 2).astype(int) - expected).mean() < 1.0
+
+    photo, out = astronaut(), study.path.parent / "anonymized"
+    cv2.imwrite(str(study.path.parent / "astronaut.png"), photo)
+    model = ["--model", "face-anonymizer@balanced", "--root", root]
+    done = call_veil("anonymize", str(study.path.parent / "astronaut.png"), str(out), *model)
+    assert done.returncode == 0 and "1 anonymized, 0 blacked out" in done.stdout, done.stdout + done.stderr
+    change = np.abs(cv2.imread(str(out / "astronaut.png")).astype(int) - photo).max(axis=2)
+    assert (change[90:150, 195:250] > 0).mean() > 0.9 and not change[:, 320:].any() and not change[210:].any()
+
+
+def astronaut() -> np.ndarray:
+    return np.ascontiguousarray(data.astronaut()[..., ::-1])
 
 
 def sealed_faces() -> FaceTable:

@@ -66,7 +66,7 @@ def anonymize(
     uri: Annotated[
         str | None, typer.Option(help="Tracking server or database; without it, that of the studies.")
     ] = None,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where nets run.")] = "cpu",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where faces are found and measured.")] = "cpu",
     on_missing: Annotated[
         Literal["blackout", "fail"],
         typer.Option(help="Where a face cannot be anonymized, or none is found: blacken that, or refuse the file."),
