@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,10 @@ class TreatedTrack:
     seconds: tuple[float, float]
     anonymized: int = 0
     blacked_out: Counter[str] = field(default_factory=Counter)
+
+    def values(self) -> dict[str, Any]:
+        """All of this as plain values."""
+        return {"seconds": self.seconds, "anonymized": self.anonymized, "blacked_out": dict(self.blacked_out)}
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +127,7 @@ class Run:
                     "anonymized": sum(track.anonymized for track in done.tracks),
                     "blacked_out": done.reasons.total(),
                     "black": done.black_frames,
-                    "faces": tuple(asdict(track) for track in done.tracks),
+                    "faces": tuple(track.values() for track in done.tracks),
                     "notes": done.notes,
                 }
             )

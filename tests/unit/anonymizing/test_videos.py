@@ -1,5 +1,6 @@
 """Videos: frames, times and sound survive, everything else of the file does not, and faces are followed."""
 
+import json
 from fractions import Fraction
 
 import av
@@ -114,3 +115,17 @@ def test_a_face_is_one_person_and_covered_where_the_detector_loses_it(tmp_path):
         tmp_path / "again.mp4", keep_audio=False
     )
     assert set(again.point.seeds) != {seed}
+
+
+def test_a_face_that_the_model_refuses_is_black_in_every_frame_and_counted(tmp_path):
+    _write(tmp_path / "in.mp4", [picture((60, 50), size=(160, 240))] * 5, tone=False)
+    clip = ClipAnonymizer(tmp_path / "in.mp4", red_anonymizer(fails=True), "key", lambda done, total: None)
+    done = clip.write(tmp_path / "out.mp4", keep_audio=False)
+    assert all(
+        frame[45:110, 55:120].mean() < 4 and frame[:, 200:].mean() > 80 for frame in _pixels(tmp_path / "out.mp4")
+    )
+    assert json.loads(json.dumps(done.tracks[0].values())) == {
+        "seconds": [0.0, 0.16],
+        "anonymized": 0,
+        "blacked_out": {"the model inverter@test failed": 5},
+    }
