@@ -20,7 +20,6 @@ def framed_page(
     reading: Sequence[str],
     table: tuple[str, str],
     invalid: Mapping[str, str],
-    answers: Sequence[str] = (),
 ) -> str:
     """Self-contained HTML; it needs no network and no other file.
 
@@ -33,14 +32,12 @@ def framed_page(
         reading: how to read it, as HTML.
         table: heading and table, as HTML.
         invalid: reasons by name of the trials that are not valid.
-        answers: sentences above the figure, as HTML.
     """
     template = Template(files("veil.frontier").joinpath("frame.html").read_text(encoding="utf-8"))
     return template.substitute(
         subject=escape(subject),
         study=escape(study),
         lead=escape(lead),
-        answers=_answers(answers),
         plotly_js=get_plotlyjs(),
         height=height,
         figure_heading=escape(figure[0]),
@@ -62,11 +59,6 @@ def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _answers(answers: Sequence[str]) -> str:
-    items = "".join(f"<li>{answer}</li>" for answer in answers)
-    return f"<section><h2>Answers</h2><ul>{items}</ul></section>" if answers else ""
 
 
 def _invalid(invalid: Mapping[str, str]) -> str:
