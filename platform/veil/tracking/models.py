@@ -17,7 +17,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from veil.errors import ConfigError, TrackingError
 from veil.interfaces import CROP_SIZE
 from veil.protocol.score import TrialScore
-from veil.tracking.packing import SERVING_CODE, Pack
+from veil.tracking.packing import Pack
 
 CARD = "card.md"
 SCORE = "sealed_score.json"
@@ -102,7 +102,7 @@ def register_model(
             warnings.simplefilter("ignore")
             logged = mlflow.pyfunc.log_model(
                 name="anonymizer",
-                python_model=str(SERVING_CODE),
+                python_model=str(pack.serving),
                 artifacts={"point": str(pack.point), "card": str(measured)},
                 code_paths=[str(path) for path in pack.code],
                 signature=ModelSignature(inputs=crops, outputs=crops, params=params),

@@ -34,6 +34,7 @@ class Pack(NamedTuple):
 
     Attributes:
         point: folder of the operating point, an artifact of the model.
+        serving: what MLflow runs.
         code: folders of the packages that travel along.
         assets: files of the nets that it carries.
         needs: signals that a face must have.
@@ -42,6 +43,7 @@ class Pack(NamedTuple):
     """
 
     point: Path
+    serving: Path
     code: tuple[Path, ...]
     assets: tuple[Path, ...]
     needs: tuple[str, ...]
@@ -87,7 +89,7 @@ def pack_point(
     _copy(asked.assets, point / ASSETS)
     packages = sorted({"veil", *(module.split(".")[0] for module in asked.modules)})
     _copy([_source(name) for name in packages], folder / CODE)
-    shutil.copy(SERVING_CODE, folder)
+    serving = Path(shutil.copy(SERVING_CODE, folder))
     found, alone = _probe(point, folder, carried=True)
     if alone.code.resolve() != (folder / CODE).resolve():
         raise TrackingError(f"the packed model ran the code in {alone.code}, expected its own")
@@ -95,6 +97,7 @@ def pack_point(
         raise TrackingError("the packed model gives other pixels than the trial; it is not registered")
     return Pack(
         point=point,
+        serving=serving,
         code=tuple(folder / CODE / name for name in packages),
         assets=asked.assets,
         needs=asked.needs,

@@ -25,7 +25,15 @@ def test_everything_a_reader_must_know(study):
     suite = sealed_suite(study.config.suite, study.config.sealed)
     config = study.config.model_copy(update={"suite": suite, "data": data})
     record = study.folder.record(2).model_copy(update={"training_faces": {"pool": 12}, "notes": ("Mind the gap.",)})
-    pack = Pack(Path("point"), (), (Path("/a/face_landmark_68_model.bin"), Path("/a/own.onnx")), (), (), "ab" * 32)
+    pack = Pack(
+        Path("point"),
+        Path("serving.py"),
+        (),
+        (Path("/a/face_landmark_68_model.bin"), Path("/a/own.onnx")),
+        (),
+        (),
+        "ab" * 32,
+    )
     card = model_card(record, look, number, config, study.folder, pack)
 
     assert "Scored on 10 sealed people (100 images)" in card and "3 seeds each" in card
