@@ -51,9 +51,18 @@ def study_ties(config: StudyConfig, folder: StudyFolder) -> frozenset[int] | Non
     return ties.trials if ties is not None else None
 
 
-def write_frontier_page(config: StudyConfig, folder: StudyFolder, pictures: bool = True) -> Path:
-    """Write the study's frontier page, with a few faces of each trial where asked for, and return its path."""
-    overview = study_overview(config, folder)
+def write_frontier_page(
+    config: StudyConfig, folder: StudyFolder, pictures: bool = True, overview: Overview | None = None
+) -> Path:
+    """Write the study's frontier page and return its path.
+
+    Args:
+        config: of the study.
+        folder: of the study.
+        pictures: whether the page shows a few faces of each trial.
+        overview: of all trials, where it is known already.
+    """
+    overview = overview or study_overview(config, folder)
     thumbnails = {point.trial: folder.thumbnail(point.trial) for point in overview.points} if pictures else {}
     return write_page(
         folder.page_path,

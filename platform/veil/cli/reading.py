@@ -63,9 +63,10 @@ def frontier(
     print_overview(overview, folder, console)
     if against is not None:
         print_comparison(config, folder, against, console)
-    console.print(f"frontier page   {write_frontier_page(config, folder, pictures)}", highlight=False)
+    page = write_frontier_page(config, folder, pictures, None if family or conditioning else overview)
+    console.print(f"frontier page   {page}", highlight=False)
     if open_page:
-        typer.launch(folder.page_path.resolve().as_uri())
+        typer.launch(page.resolve().as_uri())
 
 
 @commands.command(
