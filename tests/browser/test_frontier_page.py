@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 ACTIONS = """<script>
   document.querySelector('tr[data-trial="2"]').focus();
   document.querySelector('button[data-name="classical"]').click();
+  document.querySelector('button[data-panel="panel-1"]').click();
 </script></body>"""
 
 
@@ -26,6 +27,7 @@ def example() -> str:
         FrontierPoint(
             trial=trial, label=f"{family} {trial}", family=family, trainable="x", conditioning=conditioning,
             objectives={"leak": (leak, leak - 0.05, leak + 0.05), "utility": (0.6, 0.5, 0.7)}, extras=extras,
+            sampled={"weight": leak},
         )
         for trial, leak, family, conditioning in (
             (0, 0.2, "gan", "landmarks"), (1, 0.5, "gan", "pixels"), (2, 0.22, "k-Same", None),
@@ -75,3 +77,11 @@ def test_the_key_hides_a_family_in_plot_and_table(run: tuple[str, str]) -> None:
     assert button and 'aria-pressed="false"' in button[0]
     hidden = [row for row in re.findall(r"<tr [^>]*>", run[0]) if re.search(r"\bhidden\b", row)]
     assert len(hidden) == 1 and 'data-trial="3"' in hidden[0]
+
+
+def test_parallel_coordinates_follow_the_key_and_what_is_pointed_at(run: tuple[str, str]) -> None:
+    first, second = (run[0].index(f'id="panel-{index}"') for index in (0, 1))
+    assert "hidden" in run[0][first : run[0].index(">", first)], "the other method was chosen"
+    assert "hidden" not in run[0][second : run[0].index(">", second)]
+    lines = re.findall(r'<path class="js-line"[^>]*style="[^"]*stroke-width: ([\d.]+)px', run[0][first:second])
+    assert len(lines) == 3 + 1 and max(map(float, lines)) == 4, "three trials are left, and one is pointed at"

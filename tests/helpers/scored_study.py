@@ -1,5 +1,6 @@
 """Study folders whose trials were scored on people whom nobody has to attack: everybody's score is known."""
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from veil.config import StudyConfig
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, PersonScore, RungScore, TrialScore
 from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.tracking import Tracker
 
 PEOPLE = 10
 
@@ -45,6 +47,15 @@ def add_trial(folder: StudyFolder, number: int, means: Mapping[str, float], **va
     record = {"trainable": "baseline", "family": "classical", "label": f"trial {number}", **values}
     folder.write_record(TrialRecord(number=number, state="valid", objectives=estimates, score=score, **record))
     folder.write_spreads(number, spreads)
+
+
+def mirror(folder: StudyFolder) -> None:
+    """Put all trials into the study's own tracking database, as the sweep does."""
+    tracker = Tracker(folder.config(), folder.manifest())
+    with sqlite3.connect(folder.path.parent / "mlflow.db") as database:
+        database.execute("PRAGMA journal_mode = WAL")  # one wait for the disk a commit, not several
+    for record in folder.records():
+        tracker.log_trial(record, folder)
 
 
 def around(value: float) -> Estimate:

@@ -24,7 +24,8 @@ def call_veil(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The same in this process, which spares the imports; for commands that start no Ray."""
     result = CliRunner().invoke(app, arguments)
     if isinstance(result.exception, VeilError):
-        return subprocess.CompletedProcess(arguments, ExitStatus.of(result.exception), result.stdout, str(result.exception))
+        status = ExitStatus.of(result.exception)
+        return subprocess.CompletedProcess(arguments, status, result.stdout, str(result.exception))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)

@@ -34,7 +34,8 @@ _NAME = re.compile(r"(?:^|/)((train|validation|test)/([^/]+)/(?:(Training|Public
         url="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
         licence="research use",
         citation="Goodfellow et al.: Challenges in Representation Learning, ICONIP 2013",
-        limits="It holds small grey images from a web search, some in several parts, with labels that people often dispute.",
+        limits="It holds small grey images from a web search, some in several parts, with labels that people often "
+        "dispute.",
     )
 )
 def read_fer2013(root: Path) -> Dataset:

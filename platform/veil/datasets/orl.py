@@ -23,8 +23,8 @@ _NAME = re.compile(r"(?:^|/)(s\d+)/(\d+)\.pgm$")
         citation="Samaria, Harter: Parameterisation of a Stochastic Model for Human Face Identification, WACV 1994",
         fetched=True,
         picture_credit="Photographs: AT&T Laboratories Cambridge",
-        limits="It shows 40 people of one laboratory, mostly young, white and male, in grey frontal photographs of 1992 "
-        "to 1994: numbers do not carry over to other people or cameras.",
+        limits="It shows 40 people of one laboratory, mostly young, white and male, in grey frontal photographs of "
+        "1992 to 1994: numbers do not carry over to other people or cameras.",
     )
 )
 def read_orl(root: Path | None) -> Dataset:

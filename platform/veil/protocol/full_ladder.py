@@ -6,7 +6,6 @@ from veil.config import SealedConfig, SuiteConfig
 from veil.protocol.score import attacker_configs
 from veil.registry import attackers
 
-
 _LONGER: dict[str, dict[str, Any]] = {"finetuned": {"epochs": 12.0}}
 """Where a study says nothing: recognizers of the report role learn more slowly than those that search."""
 

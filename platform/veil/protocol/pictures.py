@@ -48,8 +48,7 @@ def face_grid(
 
 
 def failure_grid(faces: FaceTable, anonymized: Tensor, people: Sequence[PersonScore]) -> Image.Image:
-    """Originals above what became of them: on the left the person most recognized, on the right the one whose
-    expression suffers most.
+    """Originals above what became of them, of the person most recognized and of the one whose expression suffers most.
 
     Args:
         faces: N faces.

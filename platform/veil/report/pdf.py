@@ -12,7 +12,7 @@ from veil.errors import ConfigError, VeilError
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 """Programs that print in the same way, in the order in which they are looked for."""
 SETTING = "VEIL_BROWSER"
-TIMEOUT_SECONDS = 180
+TIMEOUT_SECONDS = 300
 
 
 def find_browser() -> str:

@@ -2,7 +2,6 @@
 
 import io
 import re
-import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,14 +9,13 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 from rich.console import Console
-from scored_study import add_trial, around, make_study
+from scored_study import add_trial, around, make_study, mirror
 
 from veil.errors import TrackingError
 from veil.registry import search_spaces
 from veil.report.command import report_study
 from veil.sealed import SealedLook, log_look
 from veil.study import FAILURES, StudyFolder, TrialRecord
-from veil.tracking import Tracker
 
 TRIALS = {
     "blur 31": ("classical", 0.5, 0.4), "blackout": ("classical", 0.02, 0.3), "sees <nothing>": ("gan", 0.4, 0.7),
@@ -70,11 +68,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
         Image.new("RGB", (8, 8)).save(folder.trial(number) / FAILURES)
     lost = {"trainable": "baseline", "family": "gan", "label": "lost", "reason": "loss/g was nan"}
     folder.write_record(TrialRecord(number=LOST, state="diverged", **lost))
-    tracker = Tracker(folder.config(), folder.manifest())
-    with sqlite3.connect(folder.path.parent / "mlflow.db") as database:
-        database.execute("PRAGMA journal_mode = WAL")  # one wait for the disk a commit, not several
-    for record in folder.records():
-        tracker.log_trial(record, folder)
+    mirror(folder)
     return folder
 
 
