@@ -1,6 +1,7 @@
 """Settings that hold for every test."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -26,3 +27,7 @@ def _no_foreign_tracking(monkeypatch):
     """A tracking server or run of the user's own must never receive what tests log."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
+    yield
+    # MLflow remembers for the whole process which registry the last test used.
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_registry_uri("")

@@ -13,6 +13,7 @@ from skimage import data
 from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil
 
 from veil.assets import cache_folder, fetch
+from veil.cli import ExitStatus
 from veil.config import DataConfig
 from veil.errors import AssetError
 from veil.faces.table import FaceTable, tensor_to_images
@@ -108,7 +109,7 @@ def test_picked_point_is_rescored_on_sealed_people_and_registered(study: StudyFo
     version = mlflow.MlflowClient(uri).get_model_version_by_alias("face-anonymizer", "balanced")
     assert "Not guaranteed" in version.description and "sealed people" in version.description
     (registered,), (look,) = registrations(study), sealed_looks(study)
-    assert (registered.version, registered.trial, registered.look, look.refused) == (version.version, 2, 1, None)
+    assert (registered.version, registered.trial, registered.look, look.refused) == (str(version.version), 2, 1, None)
     mlflow.set_tracking_uri(uri)
     model = mlflow.pyfunc.load_model("models:/face-anonymizer@balanced")
     assert model.metadata.metadata["files_sha256"] == registered.files_sha256
@@ -157,7 +158,7 @@ def test_budget_broken_on_sealed_people_registers_nothing(study: StudyFolder, tm
         )
     finally:
         study.record_path(0).write_text(original, encoding="utf-8")
-    assert result.returncode == 2
+    assert result.returncode == ExitStatus.REFUSED
     assert "breaks the budget" in result.stderr and "nothing is registered" in result.stderr
     client = mlflow.MlflowClient(f"sqlite:///{study.path.parent / 'mlflow.db'}")
     assert not client.search_registered_models("name = 'lucky'")

@@ -36,6 +36,7 @@ def test_everything_a_reader_must_know(study):
     )
     card = model_card(record, look, number, config, study.folder, pack)
 
+    assert "## Not guaranteed" in card
     assert "Scored on 10 sealed people (100 images)" in card and "3 seeds each" in card
     assert "looked at 2 times when this was written; this is look 2. Refused so far: 1." in card
     assert "**0.09 [0.07, 0.11]**, by `informed/closed_set/seed1`" in card and "**0.80 [0.78, 0.82]**" in card

@@ -14,7 +14,7 @@ from veil.protocol.score import Estimate, RungScore, TrialScore
 from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.tracking import Tracker
 from veil.tracking.metrics import trial_metrics
-from veil.tracking.models import ModelName, model_card
+from veil.tracking.models import ModelName
 from veil.tracking.server import check_port_free
 
 MANIFEST = Manifest(
@@ -180,10 +180,3 @@ def test_port_in_use_is_refused() -> None:
 def test_malformed_model_name_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="NAME@ALIAS"):
         ModelName.parse(text)
-
-
-def test_model_card_says_what_is_not_guaranteed() -> None:
-    finished = record(0)
-    assert finished.score is not None
-    card = model_card(finished, finished.score, StudyConfig())
-    assert "0.40 [0.30, 0.50]" in card and "10 sealed people" in card and "Not guaranteed" in card
