@@ -10,7 +10,7 @@ from veil.registry import search_spaces
 
 CONDITIONINGS = (
     "pixels", "lowpass", "masked", "landmarks", "heatmaps", "keypoints", "parsing", "pose", "posterior",
-    "puppet", "emoji", "archetype", "eyes", "mouth", "expression_regions",
+    "puppet", "emoji", "archetype", "archetype_label", "eyes", "mouth", "expression_regions",
     "masked+keypoints", "masked+landmarks", "masked+parsing", "masked+landmarks+posterior",
     "landmarks+pose", "heatmaps+pose", "parsing+pose", "parsing+lowpass", "lowpass+landmarks",
     "landmarks+mouth", "expression_regions+landmarks", "posterior+pose", "posterior+landmarks",

@@ -12,14 +12,14 @@ from veil.registry import search_spaces
 STYLES = ("deepprivacy_style", "ciagan_style", "ganonymization_style")
 
 PAINTED_IMAGES = 3000
-PAINTED = ("archetype", "archetype+posterior")
-"""Conditionings that paint a face for the generator to start from: seven numbers of the face shown."""
+PAINTED = ("archetype_label", "archetype", "archetype+posterior")
+"""Conditionings that paint a face for the generator to start from: a label or seven numbers of the face shown."""
 
 CONDITIONINGS = (
     *PAINTED, "emoji+posterior", "puppet+posterior", "landmarks", "landmarks+posterior",
     "landmarks+expression_regions", "pixels",
 )  # fmt: skip
-"""From seven numbers of a face to all of it: what a generator sees bounds what it can give away."""
+"""From one of seven pictures to all of a face: what a generator sees bounds what it can give away."""
 
 
 @search_spaces.register("frontier")

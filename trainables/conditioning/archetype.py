@@ -6,9 +6,10 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from trainables.conditioning.posterior import Posterior, posteriors
-from veil.interfaces import CROP_SIZE, FaceBatch
+from veil.interfaces import CROP_SIZE, EXPRESSIONS, FaceBatch
 from veil.registry import conditionings
 
 WEIGHTS = Path(__file__).with_name("archetype.safetensors")
@@ -36,8 +37,25 @@ class Archetype:
 
     def __call__(self, faces: FaceBatch) -> Tensor:
         """Return float (B, 1, 112, 112), grey in [-1, 1]."""
-        painted = posteriors(faces.images).to(faces.images) @ _coefficients().to(faces.images)
-        return painted.view(-1, 1, CROP_SIZE, CROP_SIZE).clamp(-1, 1)
+        return _paint(posteriors(faces.images).to(faces.images))
+
+
+@conditionings.register("archetype_label")
+class ArchetypeLabel(Archetype):
+    """One of seven pictures: the archetype of the most probable expression.
+
+    What a generator without an identity code publishes is then one of seven images, so that an image tells at most
+    log2(7) = 2.8 bits about the face it stands for, whoever attacks it.
+    """
+
+    def __call__(self, faces: FaceBatch) -> Tensor:
+        """Return float (B, 1, 112, 112), grey in [-1, 1]."""
+        likeliest = posteriors(faces.images).argmax(dim=1)
+        return _paint(F.one_hot(likeliest, len(EXPRESSIONS)).to(faces.images))
+
+
+def _paint(expressions: Tensor) -> Tensor:
+    return (expressions @ _coefficients().to(expressions)).view(-1, 1, CROP_SIZE, CROP_SIZE).clamp(-1, 1)
 
 
 @cache

@@ -1,15 +1,13 @@
 """The fine-tuned attacker: what it must undo, what it cannot, and how it fails."""
 
-import multiprocessing
-import socket
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from attack_sets import ColourRecognizer, PatternRecognizer, image_setting, pattern_faces, simulated_setting
+from gloo_workers import run_workers
 
 from trainables.attackers.finetuned import FineTuned, FineTunedConfig
 from trainables.attackers.finetuning import LabelledFaces, TunedRecognizer, draw_views, fine_tune
@@ -193,13 +191,6 @@ def test_workers_share_the_images_of_one_batch():
     assert 0 <= whole.shifts.min() < whole.shifts.max() <= 4
 
 
-def worker(rank, port, task):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    task(Runtime(rank, 2))
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_workers_equal_one_at_the_same_global_batch(tmp_path):
     rng = np.random.default_rng(0)
@@ -209,16 +200,7 @@ def test_two_workers_equal_one_at_the_same_global_batch(tmp_path):
     )
     plan = replace(QUICK.plan(24, setting_of(identity)), images=48, learning_rate=1e-3, max_shift=2)
     task = partial(fine_tune, plan=plan, recognizer=ColourRecognizer(), centre=np.zeros(147, np.float32), faces=faces)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=worker, args=(rank, port, partial(task, folder=tmp_path))) for rank in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    assert run_workers(2, partial(task, folder=tmp_path)) == [0, 0]
     (tmp_path / "one").mkdir()
     task(Runtime(), folder=tmp_path / "one")
     two, one = (TunedRecognizer(ColourRecognizer(), torch.zeros(147), 3, seed=0) for _ in range(2))

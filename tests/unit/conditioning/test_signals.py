@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from real_faces import astronaut_faces
+from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
@@ -11,6 +12,7 @@ from skimage.measure import points_in_poly
 from torch import nn
 
 from trainables.anonymizers.generative import GeneratorAnonymizer
+from trainables.conditioning import archetype as archetype_module
 from trainables.conditioning import build_conditioning, posterior
 from trainables.conditioning.geometry import POLYLINES
 from trainables.conditioning.heatmaps import SIGMA
@@ -64,6 +66,18 @@ def test_a_signal_that_nobody_measured_is_an_error(faces):
         with pytest.raises(DataError, match="3 of 3 faces have no"):
             build_conditioning(f"masked+{name}")(faces._replace(**{name: None}))
     assert build_conditioning("masked+parsing+pose").needs == {"landmarks68", "parsing", "pose"}
+
+
+def test_an_archetype_is_the_average_face_of_a_posterior_and_its_label_one_of_seven(faces):
+    seen = posterior.posteriors(faces.images)
+    archetype, label = build_conditioning("archetype"), build_conditioning("archetype_label")
+    averages = load_file(archetype_module.WEIGHTS)["coefficients"].float()
+    expected = (seen @ averages).view(-1, 1, 112, 112)
+    torch.testing.assert_close(archetype(faces), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(label(faces), averages[seen.argmax(dim=1)].view(-1, 1, 112, 112), atol=1e-5, rtol=0)
+    dimmed = faces._replace(images=faces.images * 0.97)
+    assert not torch.equal(archetype(dimmed), archetype(faces)), "or the next line proves nothing"
+    assert torch.equal(label(dimmed), label(faces))
 
 
 def test_keypoints_are_five_dots_at_eyes_nose_and_corners_of_the_mouth(faces):

@@ -1,15 +1,13 @@
 """The training loop: exact resumption, workers that equal one, divergence, early stop; the loss nets are stand-ins."""
 
 import json
-import multiprocessing
-import socket
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
+from gloo_workers import run_workers
 from real_faces import astronaut_faces
 from safetensors.torch import load_file
 from stand_ins import small_roles
@@ -191,32 +189,6 @@ def test_divergence_says_when_and_which_term(faces, tmp_path):
     with pytest.raises(DivergedError, match=r"diverged after \d+ images: .*loss/.* = nan.*learning_rate"):
         LocalLauncher()(job(mad, faces, tmp_path))
     assert not is_finished(tmp_path / "training")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def worker(rank, world_size, port, task, should_stop_on=None):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
-    task(Runtime(rank, world_size, "cpu", should_stop=lambda: rank == should_stop_on))
-    dist.destroy_process_group()
-
-
-def run_workers(world_size, task, should_stop_on=None):
-    context, port = multiprocessing.get_context("spawn"), free_port()
-    workers = [
-        context.Process(target=worker, args=(rank, world_size, port, task, should_stop_on))
-        for rank in range(world_size)
-    ]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join()
-    return [process.exitcode for process in workers]
 
 
 @pytest.mark.slow
