@@ -64,9 +64,7 @@ def frontier(
     if against is not None:
         print_comparison(config, folder, against, console)
     page = write_frontier_page(config, folder, pictures, None if family or conditioning else overview)
-    console.print(f"frontier page   {page}", highlight=False)
-    if open_page:
-        typer.launch(page.resolve().as_uri())
+    _show_page("frontier", page, open_page)
 
 
 @commands.command(
@@ -86,9 +84,7 @@ def robustness(
     config = folder.config()
     print_robustness(config, folder, console)
     page = write_curves_page(config, folder)
-    console.print(f"robustness page   {page}", highlight=False)
-    if open_page:
-        typer.launch(page.resolve().as_uri())
+    _show_page("robustness", page, open_page)
 
 
 @commands.command(
@@ -108,9 +104,7 @@ def sensitivity(
     config = folder.config()
     print_sensitivity(config, folder, console)
     page = write_detectors_page(config, folder)
-    console.print(f"sensitivity page   {page}", highlight=False)
-    if open_page:
-        typer.launch(page.resolve().as_uri())
+    _show_page("sensitivity", page, open_page)
 
 
 @commands.command(
@@ -171,3 +165,9 @@ def ui(
     from veil.tracking.server import serve
 
     serve(root, study, port, dashboard_port, console, open_page)
+
+
+def _show_page(kind: str, page: Path, open_page: bool) -> None:
+    console.print(f"{kind} page   {page}", highlight=False)
+    if open_page:
+        typer.launch(page.resolve().as_uri())
