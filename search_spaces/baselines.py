@@ -23,6 +23,7 @@ class BaselinesSpace:
             *(Anchor("baseline", {"method": "blur", "kernel": kernel}) for kernel in (11, 31, 51)),
             *(Anchor("baseline", {"method": "pixelate", "block": block}) for block in (4, 8, 16)),
             *(Anchor("baseline", {"method": "blackout", "area": area}) for area in ("eyes", "face", "crop")),
+            *(Anchor("baseline", {"method": "average_face", "reading": seen}) for seen in ("label", "posterior")),
             *(_ksame("average", k) for k in (2, 5, 10)),
             *(_ksame("select", k) for k in (2, 5)),
             *(_ksame("furthest", k) for k in (2, 5, 10)),
@@ -39,11 +40,13 @@ class BaselinesSpace:
                 "k": trial.suggest_int("k", 2, LARGEST_K[method]),
                 "warp": trial.suggest_categorical("warp", (False, True)),
             }
-        method = trial.suggest_categorical("method", ("blur", "pixelate", "blackout"))
+        method = trial.suggest_categorical("method", ("blur", "pixelate", "blackout", "average_face"))
         if method == "blur":
             return {"method": method, "kernel": trial.suggest_int("kernel", 3, 111, step=2)}
         if method == "pixelate":
             return {"method": method, "block": trial.suggest_int("block", 2, 56)}
+        if method == "average_face":
+            return {"method": method, "reading": trial.suggest_categorical("reading", ("label", "posterior"))}
         return {"method": method, "area": trial.suggest_categorical("area", ("eyes", "face", "crop"))}
 
 

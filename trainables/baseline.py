@@ -5,23 +5,29 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from trainables.anonymizers.average_face import AverageFace, Reading
 from trainables.anonymizers.classical import Blackout, Blur, Pixelate
 from veil.config import Settings
 from veil.interfaces import CROP_SIZE, Anonymizer, TrialContext, TrialOutcome
 from veil.registry import trainables
 
-_STRENGTH = {"blur": "kernel", "pixelate": "block", "blackout": "area"}
+_STRENGTH = {"blur": "kernel", "pixelate": "block", "blackout": "area", "average_face": "reading"}
 """The one setting that each method has."""
+
+_OPTIONAL = ("blackout", "average_face")
 
 
 class BaselineConfig(Settings):
     """One classical method and its strength; the strength of another method is an error, not ignored."""
 
-    method: Literal["blur", "pixelate", "blackout"]
+    method: Literal["blur", "pixelate", "blackout", "average_face"]
     kernel: int | None = Field(None, ge=3, lt=CROP_SIZE, description="blur: Gaussian kernel in pixels, odd")
     block: int | None = Field(None, ge=2, le=CROP_SIZE, description="pixelate: side of a block in pixels")
     area: Literal["crop", "face", "eyes"] | None = Field(
         None, description="blackout: the whole crop (default), the face, or a bar over the eyes"
+    )
+    reading: Reading | None = Field(
+        None, description="average_face: of the most probable expression (label, default), or mixed by the posterior"
     )
 
     @model_validator(mode="after")
@@ -30,7 +36,7 @@ class BaselineConfig(Settings):
             if method != self.method and getattr(self, setting) is not None:
                 raise ValueError(f"method {self.method!r} has no setting {setting!r} (that is {method}'s); remove it")
         own = _STRENGTH[self.method]
-        if self.method != "blackout" and getattr(self, own) is None:
+        if self.method not in _OPTIONAL and getattr(self, own) is None:
             raise ValueError(f"method {self.method!r} needs the setting {own!r}")
         if self.kernel is not None and self.kernel % 2 == 0:
             raise ValueError(f"kernel is {self.kernel}, expected an odd number of pixels")
@@ -39,7 +45,7 @@ class BaselineConfig(Settings):
 
 @trainables.register("baseline")
 class Baseline:
-    """A classical anonymizer; nothing is trained."""
+    """A filter, or the average face of an expression; nothing is trained."""
 
     family = "classical"
     model_files = ()
@@ -55,9 +61,10 @@ class Baseline:
         return _build(config)
 
     def label(self, config: BaselineConfig) -> str:
-        """For example "blur 31", "pixelate 8" or "blackout"."""
+        """For example "blur 31", "pixelate 8", "blackout" or "average face label"."""
         strength = getattr(config, _STRENGTH[config.method])
-        return config.method if strength is None else f"{config.method} {strength}"
+        name = config.method.replace("_", " ")
+        return name if strength is None else f"{name} {strength}"
 
 
 def _build(config: BaselineConfig) -> Anonymizer:
@@ -65,4 +72,6 @@ def _build(config: BaselineConfig) -> Anonymizer:
         return Blur(config.kernel)
     if config.block is not None:
         return Pixelate(config.block)
+    if config.method == "average_face":
+        return AverageFace(config.reading or "label")
     return Blackout(config.area or "crop")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from trainables.anonymizers.average_face import AverageFace
 from trainables.anonymizers.classical import Blackout, Blur, Pixelate
 from trainables.baseline import Baseline, BaselineConfig
 from veil.errors import ConfigError
@@ -15,6 +16,8 @@ from veil.errors import ConfigError
         ({"method": "blackout"}, Blackout, "blackout"),
         ({"method": "blackout", "area": "face"}, Blackout, "blackout face"),
         ({"method": "blackout", "area": "eyes"}, Blackout, "blackout eyes"),
+        ({"method": "average_face"}, AverageFace, "average face"),
+        ({"method": "average_face", "reading": "posterior"}, AverageFace, "average face posterior"),
     ],
 )
 def test_each_method_builds_its_anonymizer(params, kind, label, tmp_path):
@@ -31,6 +34,8 @@ def test_each_method_builds_its_anonymizer(params, kind, label, tmp_path):
         ({"method": "blur", "kernel": 31, "block": 8}, "no setting 'block'"),
         ({"method": "pixelate", "kernel": 31}, "no setting 'kernel'"),
         ({"method": "pixelate", "block": 1}, "greater than or equal to 2"),
+        ({"method": "blackout", "reading": "label"}, "no setting 'reading'"),
+        ({"method": "average_face", "reading": "lips"}, "label"),
         ({"method": "smear"}, "method"),
         ({"method": "blur", "kernal": 31}, "did you mean 'kernel'"),
     ],
