@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import shutil
 from pathlib import Path
 
 import cv2
@@ -185,6 +186,11 @@ def test_a_trial_and_the_model_registered_from_it_score_the_same(
     metadata = {"study": "mine", "trial": 4, "crop_contract": ""}
     name = ModelName("faces", "good")
     register_model(tracker.uri, tracker.trial_run_id(4), name, pack, metadata, "# card", record.score)
+    shutil.rmtree(pack.point.with_name("card"))
+    other = {**metadata, "crop_contract": "0123456789abcdef"}
+    register_model(
+        tracker.uri, tracker.trial_run_id(4), ModelName("faces", "other"), pack, other, "# card", record.score
+    )
     # As in a process of its own: the registry is the study's, not whatever was used last or lies in this folder.
     mlflow.set_tracking_uri("")
     (tmp_path / "elsewhere").mkdir()
@@ -198,6 +204,8 @@ def test_a_trial_and_the_model_registered_from_it_score_the_same(
     assert scores[0].rungs == scores[1].rungs and scores[0].objectives == scores[1].objectives
     assert set(scores[0].proxy) == {"mobilefacenet"}, "what was inside the loss is read, and attacks nothing"
     assert not list((tmp_path / "elsewhere").iterdir()), "no other database is made"
+    foreign = refused("models:/faces@other", *QUICK, "--set", f"root={tmp_path}")
+    assert isinstance(foreign, ProtocolError) and "made for crops of contract 0123456789abcdef" in str(foreign)
     missing = refused("models:/nobody@good", "--set", f"root={tmp_path}")
     assert isinstance(missing, TrackingError) and "models:/nobody@good" in str(missing)
 

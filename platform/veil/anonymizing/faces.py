@@ -67,7 +67,7 @@ class FaceAnonymizer:
 
     def place(self, face: Detection) -> PlacedFace:
         """Align a face, or say why it cannot be."""
-        smallest = self.point.metadata.get("min_face_pixels") or self.cropper.contract.framing.smallest_face
+        smallest = self.cropper.contract.framing.smallest_face
         matrix = estimate_similarity(face.landmarks5)
         problem = None
         if matrix is None:
