@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import shutil
 from pathlib import Path
 
 import cv2
