@@ -180,7 +180,9 @@ def _start_ray(config: StudyConfig, address: str | None) -> None:
         )
     # With training workers of their own, trials only wait: one core more than there are lets all workers start.
     spare = 1 if config.search.workers_per_trial > 1 else 0
-    ray.init(num_cpus=available + spare, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **common)
+    ray.init(
+        "local", num_cpus=available + spare, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **common
+    )
 
 
 def _trial_resources(config: StudyConfig) -> dict[str, float]:

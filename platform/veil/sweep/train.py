@@ -99,7 +99,7 @@ def ray_for(workers: int) -> Iterator[None]:
     available = os.cpu_count() or 1
     if workers > available:
         raise ConfigError(f"{workers} workers need as many CPU cores, this machine has {available}; lower --workers")
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
