@@ -24,9 +24,9 @@ class Variant(NamedTuple):
 
 
 FULL: Mapping[str, Any] = {
-    "conditioning": "archetype",
+    "conditioning": "archetype_label",
     "identity_code": "random",
-    "weights": {"adv": 0.1, "id": 0.1, "expr": 5.0, "rec": 30.0, "diversity": 1.0},
+    "weights": {"adv": 0.05, "id": 0.25, "expr": 7.5, "rec": 50.0, "diversity": 0.3},
     "teacher_transform_strength": 1.0,
     "warm_start_images": 0,
     "images": 2000,
@@ -50,9 +50,12 @@ VARIANTS: Mapping[str, Variant] = {
     ),
     "paints onto nothing": Variant("painting onto nothing instead of over the archetype", {"paint_over": False}),
     "with warm start": Variant("pre-training with L_adv and L_rec", {"warm_start_images": WARM_START}),
-    "loud discriminator": Variant("ten times the weight of L_adv", {"weights": {"adv": 1.0}}),
+    "loud discriminator": Variant("ten times the weight of L_adv", {"weights": {"adv": 0.5}}),
+    "sees the mixed archetype": Variant(
+        "showing the archetype of the whole posterior instead of the label's", {"conditioning": "archetype"}
+    ),
     "sees the posterior": Variant(
-        "showing the posterior beside the archetype", {"conditioning": "archetype+posterior"}
+        "showing the posterior beside its archetype", {"conditioning": "archetype+posterior"}
     ),
     "sees an emoji": Variant(
         "showing an emoji and the posterior instead of the archetype",

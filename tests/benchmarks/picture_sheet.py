@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -25,8 +26,8 @@ from veil.registry import trainables
 from veil.study import StudyFolder, TrialRecord
 
 GAP = 4
-LABEL_WIDTH = 330
-FONT_SIZE = 15
+LABEL_WIDTH = 360
+FONT_SIZE = 13
 
 
 def main() -> None:
@@ -81,7 +82,7 @@ def draw(rows: list[tuple[str, Tensor]]) -> Image.Image:
     pixels = [tensor_to_images(images.float().cpu()).transpose(0, 2, 3, 1) for _, images in rows]
     height, width = pixels[0].shape[1:3]
     sheet = Image.new("RGB", (LABEL_WIDTH + len(pixels[0]) * (width + GAP), len(rows) * (height + GAP)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(findfont("DejaVu Sans"), FONT_SIZE)
     for row, ((text, _), images) in enumerate(zip(rows, pixels, strict=True)):
         top = row * (height + GAP)
         pen.multiline_text((GAP, top + height // 3), text, "black", font)
