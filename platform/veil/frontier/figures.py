@@ -316,8 +316,9 @@ def _layout(figure: go.Figure, objectives: Sequence[Objective], ranges: Sequence
             text="better",
             xref="paper",
             yref="paper",
-            x=0.5 + 0.42 * better[0],
-            y=0.5 + 0.47 * better[1],
+            # In the worse corner: points and their labels crowd the better one.
+            x=0.5 - 0.33 * better[0],
+            y=0.5 - 0.4 * better[1],
             ax=-46 * better[0],
             ay=34 * better[1],
             showarrow=True,
