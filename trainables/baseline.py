@@ -15,6 +15,7 @@ _STRENGTH = {"blur": "kernel", "pixelate": "block", "blackout": "area", "average
 """The one setting that each method has."""
 
 _OPTIONAL = ("blackout", "average_face")
+"""Methods whose setting has a default."""
 
 
 class BaselineConfig(Settings):
