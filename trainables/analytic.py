@@ -25,6 +25,7 @@ class AnalyticConfig(Settings):
         y: distance from it.
         sleep_seconds: how long the trial takes.
         images: length of the training, of which nothing but early stopping takes notice.
+        late: how much later points with a large x learn than others; at 1 an early look is wrong about them.
         fail: what happens after that time: nothing (None), divergence, an unexpected error, or the sudden death of
             the process, as when it runs out of memory.
     """
@@ -33,6 +34,7 @@ class AnalyticConfig(Settings):
     y: float = Field(0.0, ge=0, le=1)
     sleep_seconds: float = Field(0.0, ge=0)
     images: int = Field(81, ge=1)
+    late: float = Field(0.25, ge=0)
     fail: Literal["diverged", "error", "killed"] | None = None
 
 
@@ -44,8 +46,7 @@ class Analytic:
     utility = √leak for leak in [0, 1]. With the reference point leak 1, utility 0 its hypervolume is
     ∫₀¹ √l dl = 2/3, and that of the n points x = i/n, i = 1 … n, is the lower Riemann sum Σ √(i/n) / n, i < n.
 
-    A training comes from the worst, y = 1, and ends at its own y; points with a large x learn late, so that an early
-    look errs about them.
+    A training comes from the worst, y = 1, and ends at its own y.
     """
 
     family = "analytic"
@@ -65,7 +66,7 @@ class Analytic:
         for rung in context.rungs:
             time.sleep(config.sleep_seconds * (rung - seen) / config.images)
             seen = rung
-            leak, utility = evaluate(config.x, distance(config.x, config.y, seen / config.images))
+            leak, utility = evaluate(config.x, distance(config, seen / config.images))
             context.at_rung(TrialOutcome(synthetic={"leak": leak, "utility": utility}), rung)
         time.sleep(config.sleep_seconds * (config.images - seen) / config.images)
         if config.fail == "diverged":
@@ -103,10 +104,10 @@ def evaluate(x: float, y: float) -> tuple[float, float]:
     return x + y - x * y, x**0.5 * (1 - y)
 
 
-def distance(x: float, y: float, share: float) -> float:
+def distance(config: AnalyticConfig, share: float) -> float:
     """Distance from the front after a share of the training, in [y, 1]; it falls from 1 to y.
 
-    >>> distance(0.0, 0.1, 0.0), distance(0.5, 0.1, 1.0)
-    (1.0, 0.1)
+    >>> [round(distance(AnalyticConfig(x=0.5, y=0.2), share), 3) for share in (0.0, 0.5, 1.0)]
+    [1.0, 0.383, 0.2]
     """
-    return y + (1 - y) * (1 - share ** (0.25 + x))
+    return config.y + (1 - config.y) * (1 - share ** (0.25 + config.late * config.x))

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from scipy.integrate import quad
 
 from trainables.analytic import FRONT_HYPERVOLUME, Analytic, AnalyticConfig, distance, evaluate
 from veil.errors import ConfigError, DivergedError, StoppedEarlyError
+from veil.frontier.dominance import non_dominated
 from veil.interfaces import TrialContext
 
 UNIT = st.floats(0, 1)
@@ -53,10 +55,18 @@ def test_run_returns_synthetic_values_that_no_one_can_pick(context):
     assert outcome.anonymizer is None
 
 
-@given(UNIT, UNIT)
-def test_a_training_comes_from_the_worst_and_ends_at_its_point(x, y):
-    shares = [distance(x, y, share) for share in (0.0, 0.1, 0.5, 0.9, 1.0)]
-    assert shares == sorted(shares, reverse=True) and shares[0] == 1 and shares[-1] == y
+@given(UNIT, UNIT, st.floats(0, 2))
+def test_a_training_comes_from_the_worst_and_ends_at_its_point(x, y, late):
+    config = AnalyticConfig(x=x, y=y, late=late)
+    distances = [distance(config, share) for share in (0.0, 0.1, 0.5, 0.9, 1.0)]
+    assert distances == sorted(distances, reverse=True) and distances[0] == 1 and distances[-1] == y
+
+
+@pytest.mark.parametrize(("late", "misled"), [(0.25, False), (1.0, True)])
+def test_an_early_look_is_wrong_about_points_that_learn_late(late, misled):
+    configs = [AnalyticConfig(x=x, y=0.0, late=late) for x in (0.1, 0.3, 0.6, 1.0)]
+    early = np.array([evaluate(config.x, distance(config, 1 / 9)) for config in configs]) * (1, -1)
+    assert non_dominated(early).all() != misled, "at the end all of them are on the front"
 
 
 def test_each_rung_is_passed_in_turn_until_one_stops_the_trial(context):
@@ -70,7 +80,7 @@ def test_each_rung_is_passed_in_turn_until_one_stops_the_trial(context):
     with pytest.raises(StoppedEarlyError):
         Analytic().run(AnalyticConfig(x=0.25), replace(context, rungs=(9, 27, 54), at_rung=at_rung))
     assert [images for images, *_ in seen] == [9, 27]
-    assert seen[0][1:] == evaluate(0.25, distance(0.25, 0.0, 9 / 81))
+    assert seen[0][1:] == evaluate(0.25, distance(AnalyticConfig(x=0.25), 9 / 81))
     assert seen[0][1] > seen[1][1] > 0.25 and seen[0][2] < seen[1][2] < 0.5
     assert Analytic().run(AnalyticConfig(x=0.25), replace(context, rungs=(9,))).synthetic["utility"] == 0.5
 

@@ -33,7 +33,7 @@ class LineSpace:
 def test_sampled_values_lie_over_the_base() -> None:
     search = SearchConfig.parse({"space": "analytic", "base": {"analytic": {"x": 0.1, "y": 0.3}}}, "test")
     settings = resolve_settings(search, "analytic", {"x": 0.9})
-    assert settings.flatten() == {"x": 0.9, "y": 0.3, "sleep_seconds": 0.0, "images": 81, "fail": None}
+    assert settings.flatten() == {"x": 0.9, "y": 0.3, "sleep_seconds": 0.0, "images": 81, "late": 0.25, "fail": None}
 
 
 @pytest.mark.parametrize(

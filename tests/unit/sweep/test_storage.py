@@ -120,23 +120,19 @@ def test_constraints_are_told_with_the_result(folder: StudyFolder) -> None:
     assert told == [{"leak": 0.05, "utility": -0.2}, {"leak": 0.05, "utility": -0.2}, {}]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
-def test_the_sampler_looks_for_what_keeps_the_constraints(tmp_path: Path, sampler: str) -> None:
+def test_the_sampler_looks_for_what_keeps_the_constraints() -> None:
     shares = []
     for constraints in ({}, {"leak": 0.2}):
-        search = SearchConfig.parse({"space": "analytic", "sampler": sampler, "constraints": constraints}, "test")
+        search = SearchConfig.parse({"space": "analytic", "constraints": constraints}, "test")
         study = optuna.create_study(directions=["minimize", "maximize"], sampler=make_sampler(search))
-        if sampler == "nsga2":
-            study.sampler = optuna.samplers.NSGAIISampler(seed=0, population_size=10)
-        for number in range(150):
+        for number in range(100):
             trial = study.ask()
             leak, utility = evaluate(trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1))
             exact = {"leak": leak, "utility": utility}
             objectives = {name: Estimate(value=value, low=value, high=value) for name, value in exact.items()}
-            study.set_metric_names(["leak", "utility"])
             ended = record(number, "valid").model_copy(update={"objectives": objectives})
             tell(study, trial, ended, search.constraints)
-        shares.append(sum(trial.values[0] <= 0.2 for trial in study.trials[50:]) / 100)
+        shares.append(sum(trial.values[0] <= 0.2 for trial in study.trials[50:]) / 50)
     assert shares[1] > shares[0] + 0.15, shares
 
 

@@ -103,7 +103,7 @@ def test_half_a_warm_start_is_completed(root: Path) -> None:
     assert marks(start(root)[0]) == [f"old/{number}" for number in range(11)]
 
 
-@pytest.mark.parametrize(("sampler", "good", "bad"), [("tpe", 7, 53), ("nsga2", 50, 10)])
+@pytest.mark.parametrize(("sampler", "good", "bad"), [("tpe", 6, 34), ("nsga2", 50, 0)])
 def test_the_sampler_learns_from_it(root: Path, sampler: str, good: int, bad: int) -> None:
     """Its first trials are drawn near the good ones of the other study, not at random."""
     folder = StudyFolder(root / "old")
@@ -114,8 +114,8 @@ def test_the_sampler_learns_from_it(root: Path, sampler: str, good: int, bad: in
         study.enqueue_trial({"x": number / bad, "y": 0.3 + 0.7 * number / bad})
     run(study, folder, good + bad)
     fresh, _ = start(root, sampler=sampler)
-    drawn = sorted(sample_settings(SPACE, fresh.ask())[1]["y"] for _ in range(12))
-    assert drawn[6] < 0.2, drawn
+    drawn = [sample_settings(SPACE, fresh.ask())[1]["y"] for _ in range(12)]
+    assert sum(y < 0.1 for y in drawn) >= 5, f"at random it would be one: {drawn}"
 
 
 @pytest.mark.parametrize("field", ["suite_hash", "data_hash", "contract_hash"])
