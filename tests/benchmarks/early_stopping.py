@@ -37,11 +37,12 @@ CURVES = {"usual": 0.25, "late": 1.0}
 METHODS: dict[str, tuple[str, EarlyStoppingConfig | None]] = {
     "TPE, early stopping": ("tpe", STOPPING),
     "TPE": ("tpe", None),
-    "NSGA-II": ("nsga2", None),
-    "random": ("random", None),
     "random, early stopping": ("random", STOPPING),
+    "random": ("random", None),
+    "NSGA-II": ("nsga2", None),
 }
-COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#999999", "#e69f00")
+LINES = (("#0072b2", "-"), ("#56b4e9", "-"), ("#e69f00", "--"), ("#999999", "-"), ("#009e73", ":"))
+"""Colour and dashes of each method."""
 
 
 class Outcome(NamedTuple):
@@ -130,23 +131,22 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values.mean(axis=0), student.ppf(0.975, len(values) - 1) * spread
 
 
-def draw(results: dict[str, dict[str, np.ndarray]], path: Path) -> None:
+def draw(numbers: dict[str, dict[str, dict[str, list[float]]]], path: Path) -> None:
     """Hypervolume against compute, a panel for each kind of curves, a band for each method's interval."""
-    figure, panels = plt.subplots(1, len(results), figsize=(11, 4.4), sharey=True, constrained_layout=True)
-    for panel, (curves, methods) in zip(panels, results.items(), strict=True):
-        for (method, volumes), colour in zip(methods.items(), COLOURS, strict=True):
-            mean, half = interval(volumes)
+    figure, panels = plt.subplots(1, len(numbers), figsize=(11, 4.4), sharey=True, constrained_layout=True)
+    for panel, (curves, methods) in zip(panels, numbers.items(), strict=True):
+        for (method, found), (colour, dashes) in zip(methods.items(), LINES, strict=True):
+            mean, half = np.array(found["hypervolume"]), np.array(found["half_width"])
             compute = np.arange(len(mean))
-            dashes = "--" if method == "random, early stopping" else "-"
             panel.plot(compute, mean, dashes, color=colour, label=method, linewidth=2)
-            panel.fill_between(compute, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
+            panel.fill_between(compute, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
         panel.axhline(FRONT_HYPERVOLUME, color="black", linewidth=0.8, linestyle=":")
         panel.annotate("whole front", (0.3, FRONT_HYPERVOLUME), va="bottom", fontsize=9)
         panel.set(title=f"{curves} learning curves", xlabel="compute, in full trainings", ylim=(0, 0.72))
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("hypervolume of finished trials")
     panels[0].legend(loc="lower right", frameon=False)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -158,13 +158,12 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    results: dict[str, dict[str, np.ndarray]] = {}
-    numbers: dict[str, dict[str, object]] = {}
+    numbers: dict[str, dict[str, dict[str, list[float]]]] = {}
     for curves, late in CURVES.items():
-        results[curves], numbers[curves] = {}, {}
+        numbers[curves] = {}
         for method, (sampler, stopping) in METHODS.items():
             outcomes = [simulate(sampler, stopping, late, seed, arguments.budget) for seed in range(arguments.seeds)]
-            volumes = results[curves][method] = np.array([outcome.volumes for outcome in outcomes])
+            volumes = np.array([outcome.volumes for outcome in outcomes])
             mean, half = interval(volumes)
             numbers[curves][method] = {
                 "hypervolume": mean.tolist(),
@@ -183,7 +182,7 @@ def main() -> None:
             )
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "early_stopping.json").write_text(json.dumps(numbers), encoding="utf-8")
-    draw(results, arguments.out / "early_stopping.png")
+    draw(numbers, arguments.out / "early_stopping.png")
 
 
 if __name__ == "__main__":
