@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIALS = 12
 RUNGS = (9, 27)
-CONTROLS = 0.3
+CONTROLS = 0.5
 
 
 def write_study(root: Path, name: str, **search: object) -> Path:

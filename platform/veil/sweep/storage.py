@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import optuna
 from optuna.exceptions import OptunaError
@@ -61,14 +62,17 @@ def storage_url(path: Path) -> str:
 
 
 def make_sampler(search: SearchConfig) -> BaseSampler:
-    """The sampler a study asks; seeded, so that a sequential study repeats."""
+    """The sampler a study asks; seeded, so that a sequential study repeats, and does not repeat its warm start."""
+    seed = search.seed
+    if search.warm_start is not None:
+        seed += crc32(search.warm_start.encode()) % 2**31
     match search.sampler:
         case "tpe":
-            return TPESampler(seed=search.seed, multivariate=True, group=True, constant_liar=True)
+            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
         case "nsga2":
-            return NSGAIISampler(seed=search.seed)
+            return NSGAIISampler(seed=seed)
         case "random":
-            return RandomSampler(seed=search.seed)
+            return RandomSampler(seed=seed)
 
 
 def _missing_given(study: optuna.Study, search: SearchConfig) -> list[dict[str, Any]]:

@@ -231,6 +231,14 @@ def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path, changes
 
 
 @pytest.mark.slow
+def test_two_workers_pause_together_and_go_on_as_if_they_had_not(faces, tmp_path):
+    assert run_workers(2, job(plan(16), faces, tmp_path / "whole")) == [0, 0]
+    for pause in (6, None):
+        assert run_workers(2, job(plan(16), faces, tmp_path / "parts", pause_at=pause)) == [0, 0]
+    assert differences(tmp_path / "whole", tmp_path / "parts").max() == 0
+
+
+@pytest.mark.slow
 def test_one_worker_asked_to_stop_stops_both_at_the_same_image(faces, tmp_path):
     assert run_workers(2, job(plan(24), faces, tmp_path), should_stop_on=1) == [0, 0]
     assert json.loads((latest_checkpoint(tmp_path / "training") / "state.json").read_text())["images_seen"] == 8

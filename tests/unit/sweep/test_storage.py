@@ -120,6 +120,15 @@ def test_constraints_are_told_with_the_result(folder: StudyFolder) -> None:
     assert told == [{"leak": 0.05, "utility": -0.2}, {"leak": 0.05, "utility": -0.2}, {}]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_warm_start_is_not_drawn_again_by_its_own_seed(sampler: str) -> None:
+    def first(**search: str) -> float:
+        study = optuna.create_study(sampler=make_sampler(SearchConfig(sampler=sampler, **search)))
+        return study.ask().suggest_float("x", 0, 1)
+
+    assert first() == first() != first(warm_start="old") == first(warm_start="old") != first(warm_start="older")
+
+
 def test_the_sampler_looks_for_what_keeps_the_constraints() -> None:
     shares = []
     for constraints in ({}, {"leak": 0.2}):
