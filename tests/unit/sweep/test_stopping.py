@@ -9,6 +9,7 @@ import pytest
 from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError, StoppedEarlyError, VeilError
 from veil.interfaces import TrialOutcome
+from veil.objectives import get_objective
 from veil.protocol.score import Estimate
 from veil.study import EarlyScore, StudyFolder
 from veil.sweep.stopping import EarlyStopping, is_control, place_of
@@ -110,19 +111,15 @@ def test_controls_are_drawn_by_number() -> None:
 
 
 def test_objectives_count_by_the_width_of_their_bounds() -> None:
-    search = SearchConfig(objectives=("leak", "realism"))
-    from veil.objectives import get_objective
+    objectives = [get_objective("leak"), get_objective("realism")]
 
-    # Realism reaches from 0 to 10: unscaled, the third point would look farther from the first than the second does.
-    rivals = [EarlyScore(images=9, objectives=exact(leak=a, realism=b)) for a, b in ((0.0, 1.0), (0.5, 0.9))]
-    objectives = [get_objective(name) for name in search.objectives]
-    near = EarlyScore(images=9, objectives=exact(leak=0.05, realism=0.95))
-    assert place_of(near, rivals, objectives) == (2, 3) or place_of(near, rivals, objectives) == (3, 3)
-    far = EarlyScore(images=9, objectives=exact(leak=0.1, realism=0.0))
-    assert place_of(far, [rivals[0], EarlyScore(images=9, objectives=exact(leak=0.6, realism=-0.1))], objectives) == (
-        3,
-        3,
-    )
+    def at(leak: float, realism: float) -> EarlyScore:
+        return EarlyScore(images=9, objectives=exact(leak=leak, realism=realism))
+
+    ends, middle = [at(0.0, 10.0), at(1.0, 0.0)], [at(0.1, 5.0), at(0.6, 4.0)]
+    # Realism reaches from 0 to 10. By its plain numbers, the first of the middle would be farther from both ends.
+    assert place_of(middle[1], [*ends, middle[0]], objectives) == (3, 4)
+    assert place_of(middle[0], [*ends, middle[1]], objectives) == (4, 4)
 
 
 def test_trials_side_by_side_never_read_half_a_score(folder: StudyFolder) -> None:
