@@ -18,12 +18,10 @@ from trainables.gan.jobs import Job
 from trainables.gan.loop import load_generator, save_generator
 from trainables.gan.references import check_shows_features
 from trainables.gan.rows import Rows
-from trainables.gan.unet import UNet
 from veil.config import hash_values
 from veil.errors import DataError
 from veil.interfaces import Anonymizer, TrialContext, TrialOutcome
 from veil.registry import trainables
-from veil.runtime import load_weights
 
 if TYPE_CHECKING:
     from veil.faces.table import FaceTable
@@ -38,6 +36,7 @@ class GanAnonymizer:
     family = "gan"
     model_files = (_GENERATOR,)
     needs_faces = True
+    stoppable = True
     Config = GanConfig
 
     def run(self, config: GanConfig, context: TrialContext) -> TrialOutcome:
@@ -47,6 +46,7 @@ class GanAnonymizer:
             ConfigError: the batch does not divide among the workers.
             DataError: there are no faces to train on, or none that has the signals that the conditioning needs.
             DivergedError: a loss was not finite.
+            StoppedEarlyError: the trial is not promising at a rung.
         """
         if context.faces is None:
             raise DataError("the GAN anonymizer needs faces to train on; the study has prepared none")
@@ -72,12 +72,10 @@ class GanAnonymizer:
         else:
             trained = job.shared_training(start)
             trainings[trained.name] = config.images
-        generator = UNet(conditioning.channels, config.generator_width, job.codes.total, job.canvas)
-        load_weights(trained / "ema.safetensors", generator)
-        code = job.code_at_use()
+        anonymizer, code = job.anonymizer(trained), job.code_at_use()
         save_generator(
             context.folder / _GENERATOR,
-            generator,
+            anonymizer.generator,
             {
                 "conditioning": config.conditioning,
                 "channels": conditioning.channels,
@@ -91,7 +89,6 @@ class GanAnonymizer:
             },
         )
         seconds["train"] = time.perf_counter() - began
-        anonymizer = GeneratorAnonymizer(generator, conditioning, code)
         return TrialOutcome(anonymizer, conditioning, seconds=seconds, training_faces=counts, trainings=trainings)
 
     def load(self, config: GanConfig, folder: Path) -> Anonymizer:

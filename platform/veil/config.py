@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -214,6 +215,30 @@ class AnchorConfig(Settings):
     settings: dict[str, Any] = Field({}, description="of that trainable; they are laid over its `search.base`")
 
 
+class EarlyStoppingConfig(Settings):
+    """Multi-objective asynchronous successive halving: at each rung the best 1/eta of the trials so far go on.
+
+    Attributes:
+        rungs: images seen by a training at which it is compared with others, rising; each below its length.
+        eta: how many trials of a rung there are for one that goes on.
+        attackers: registered attackers that judge at a rung, beside the control; cheap ones, for they attack often.
+        controls: share of the trials that run to their end even if they would be stopped, drawn at random: they tell
+            whether stopping loses points of the frontier.
+    """
+
+    rungs: tuple[int, ...] = Field(min_length=1)
+    eta: float = Field(3.0, gt=1)
+    attackers: tuple[str, ...] = Field(("naive", "reverse", "parrot"), min_length=1)
+    controls: float = Field(0.1, ge=0, le=1)
+
+    @field_validator("rungs")
+    @classmethod
+    def _rungs_rise(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if rungs[0] < 1 or any(later <= earlier for earlier, later in pairwise(rungs)):
+            raise ValueError("expected numbers of images that rise from 1 or more")
+        return rungs
+
+
 class SearchConfig(Settings):
     """What the sweep explores and with which means."""
 
@@ -228,6 +253,26 @@ class SearchConfig(Settings):
     workers_per_trial: int = Field(1, ge=1, description="above 1, training runs under Ray Train")
     anchors: tuple[AnchorConfig, ...] = Field((), description="tried first, before what the space tries")
     base: dict[str, Any] = Field({}, description="settings that every trial of a trainable shares, by trainable")
+    early_stopping: EarlyStoppingConfig | None = Field(None, description="None trains every trial to its end")
+    constraints: dict[str, float] = Field(
+        {}, description="worst value of an objective that is of use; the sampler looks for better ones"
+    )
+    warm_start: str | None = Field(
+        None, description="study in the same root whose finished trials the sampler knows from the start"
+    )
+
+    @model_validator(mode="after")
+    def _sampler_learns(self) -> Self:
+        for name in self.constraints:
+            if name not in self.objectives:
+                raise ValueError(
+                    f"constraints names {name!r}, which is none of the objectives ({', '.join(self.objectives)}); add "
+                    "it to search.objectives or remove the constraint"
+                )
+        if self.sampler == "random" and (self.constraints or self.warm_start):
+            what = "constraints" if self.constraints else "warm_start"
+            raise ValueError(f"{what} needs a sampler that learns, found sampler 'random'; set it to tpe or nsga2")
+        return self
 
     @field_validator("objectives")
     @classmethod

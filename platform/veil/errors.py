@@ -32,6 +32,18 @@ class DivergedError(VeilError):
     """Training produced a loss that is not finite."""
 
 
+class StoppedEarlyError(VeilError):
+    """A trial ends before its training does, because others of its rung are more promising.
+
+    Attributes:
+        images: seen by its training.
+    """
+
+    def __init__(self, message: str, images: int) -> None:
+        super().__init__(message)
+        self.images = images
+
+
 class TrackingError(VeilError):
     """The tracking server or its database cannot be used."""
 

@@ -46,7 +46,7 @@ def setting_importance(
     """
     if not folder.optuna_path.exists() or all(len(numbers) < LEAST_TRIALS for numbers in methods.values()):
         return []
-    trials = {trial.number: trial for trial in _finished(folder)}
+    trials = {trial.number: trial for trial in finished_trials(folder)}
     found = []
     for method, numbers in methods.items():
         chosen = [trials[number] for number in sorted(numbers) if number in trials]
@@ -60,7 +60,12 @@ def setting_importance(
     return found
 
 
-def _finished(folder: StudyFolder) -> list[FrozenTrial]:
+def finished_trials(folder: StudyFolder) -> list[FrozenTrial]:
+    """Trials of a study's database that have objectives.
+
+    Raises:
+        DataError: the database cannot be read.
+    """
     # Read-only, so that looking at a study that runs can neither change it nor keep its driver from writing.
     address = f"sqlite:///file:{folder.optuna_path.resolve()}?mode=ro&uri=true"
     try:

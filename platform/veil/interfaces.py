@@ -274,6 +274,10 @@ class Roles:
     teacher: "nn.Module"
 
 
+def _ignore_rung(outcome: "TrialOutcome", images: int) -> None:
+    """Judge nothing and stop nothing."""
+
+
 @dataclass(frozen=True)
 class TrialContext:
     """What a trial is given.
@@ -287,6 +291,10 @@ class TrialContext:
         load_roles: loads proxies and teacher on a device ("cpu", "cuda").
         launcher: runs a training function on one or several workers.
         seed: seed of the trial.
+        rungs: images seen, rising and below the length of the training, at which the trial is compared with others; of
+            a trial that is continued, those that it has not passed yet. Empty where nothing is stopped early.
+        at_rung: takes what the trial would return if it ended at a rung, and the rung; to be called at each of `rungs`.
+            It judges the outcome and raises StoppedEarlyError, which ends the trial, unless the trial is promising.
     """
 
     folder: Path
@@ -296,6 +304,8 @@ class TrialContext:
     launcher: "Launcher"
     seed: int
     extra_faces: "tuple[FaceTable, ...]" = ()
+    rungs: Sequence[int] = ()
+    at_rung: "Callable[[TrialOutcome, int], None]" = _ignore_rung
 
 
 @dataclass(frozen=True)
@@ -332,7 +342,8 @@ class Trainable(Protocol):
     One whose anonymizer knows some images only, and could anonymize no others, says so by an attribute `registrable`
     that is False: its trials are scored, and never registered as models. One that keeps more in a trial's folder than
     `load` reads names what it does read as an attribute `model_files`, a sequence of files and folders there: they
-    alone travel in a registered model.
+    alone travel in a registered model. One that can be stopped early says so by an attribute `stoppable` that is True:
+    it has a setting `images`, the length of its training, and heeds `rungs` and `at_rung` of its context.
 
     Attributes:
         family: name of the group of methods that a frontier colours ("gan", "classical", "analytic").
@@ -349,6 +360,7 @@ class Trainable(Protocol):
 
         Raises:
             DivergedError: a loss was not finite.
+            StoppedEarlyError: the trial is not promising enough to go on.
         """
         ...
 

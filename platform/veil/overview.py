@@ -10,6 +10,7 @@ from veil.frontier.dominance import frontier
 from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
 from veil.frontier.overview import Overview
 from veil.frontier.points import FrontierPoint, Interval
+from veil.frontier.stopping import Savings, Training, savings
 from veil.frontier.ties import Ties, find_ties
 from veil.importance import setting_importance
 from veil.metrics.intervals import percentile_interval
@@ -58,6 +59,29 @@ def study_overview(
         ties=trial_ties(valid, folder, objectives),
         volume=trial_hypervolume(valid, folder, objectives),
         importance=setting_importance(folder, methods, objectives),
+        savings=study_savings(records, objectives),
+    )
+
+
+def study_savings(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> Savings | None:
+    """What early stopping did among some trials; None where none was compared with others at a rung."""
+    trainings = [
+        _training(record)
+        for record in records
+        if record.early_scores and record.state in ("valid", "invalid", "stopped")
+    ]
+    return savings(trainings, [frontier_point(record) for record in records], objectives)
+
+
+def _training(record: TrialRecord) -> Training:
+    last, length = record.early_scores[-1], int(record.params["images"])
+    stopped = record.state == "stopped"
+    return Training(
+        trial=record.number,
+        seen=last.images if stopped else length,
+        length=length,
+        stopped_at=last.images if stopped else None,
+        control=last.verdict == "control",
     )
 
 

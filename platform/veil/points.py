@@ -38,6 +38,7 @@ def frontier_point(record: TrialRecord) -> FrontierPoint:
         trainable=record.trainable,
         conditioning=conditioning if isinstance(conditioning, str) else None,
         valid=record.state == "valid",
+        stopped=record.state == "stopped",
         reason=record.reason,
         synthetic=record.synthetic,
         objectives={name: (value.value, value.low, value.high) for name, value in record.objectives.items()},

@@ -72,6 +72,7 @@ def write_frontier_page(
         overview.tied,
         {trial: thumbnail for trial, thumbnail in thumbnails.items() if thumbnail is not None},
         overview.importance,
+        overview.savings,
     )
 
 
@@ -232,6 +233,8 @@ def print_overview(overview: Overview, folder: StudyFolder, console: Console) ->
     ends = f" [{volume.low:.3f}, {volume.high:.3f}]" if volume.low < volume.high else ""
     console.print(f"hypervolume {volume.value:.3f}{ends} (reference point: {reference})", highlight=False)
     console.print(f"over trials {sparkline(overview.history)}", highlight=False)
+    if overview.savings is not None:
+        console.print(overview.savings.sentence, highlight=False)
     if overview.importance:
         console.print()
         console.print(importance_table(overview.importance))

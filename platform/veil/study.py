@@ -19,13 +19,14 @@ from veil.errors import ConfigError, DataError, ProtocolError, VeilError, neares
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, TrialScore
 
-TrialState = Literal["valid", "invalid", "diverged", "failed"]
+TrialState = Literal["valid", "invalid", "diverged", "failed", "stopped"]
 StudyKind = Literal["anonymizers", "attackers", "detectors"]
 """What a study compares. Trials of the first kind are points of a frontier, trials of the others never are."""
 
 SPREADS = "spreads.npz"
 THUMBNAIL = "thumbnail.webp"
 FAILURES = "failures.webp"
+RUNGS = "rungs"
 
 
 class Manifest(Settings):
@@ -49,12 +50,35 @@ class Manifest(Settings):
     objectives: tuple[str, ...]
 
 
+class EarlyScore(Settings):
+    """What a trial was worth at one rung of early stopping, and what followed from it.
+
+    Attributes:
+        images: seen by its training; the rung.
+        objectives: estimates by objective name, from the attackers of early stopping; empty where a reason is given.
+        reason: why the trial could not be judged there; it goes on, and no other is compared with it.
+        seconds: wall time of judging.
+        rank, of: place among the trials that had reached the rung until then, 1 the best; None until it is known.
+        verdict: "goes on", "stopped", or "control" for a trial that runs to its end although it would be stopped; None
+            until it is known.
+    """
+
+    images: int
+    objectives: dict[str, Estimate] = {}
+    reason: str | None = None
+    seconds: float = 0.0
+    rank: int | None = None
+    of: int | None = None
+    verdict: Literal["goes on", "stopped", "control"] | None = None
+
+
 class TrialRecord(Settings):
     """One finished trial, written once by the process that ran it.
 
     Attributes:
         number: number of the trial in the study.
-        state: "valid" trials have objectives; every other state has a reason instead.
+        state: "valid" trials have objectives; every other state has a reason instead. Nothing is wrong with a "stopped"
+            trial: it was ended early.
         trainable, family, label: which method this is.
         params: the trainable's resolved settings.
         sampled: values by the names that the search space asked for them under.
@@ -69,6 +93,7 @@ class TrialRecord(Settings):
         notes: sentences that a reader of the score must know.
         score: the whole score card, where the protocol judged the trial.
         reason: why the trial is not valid.
+        early_scores: at the rungs of early stopping that it reached, first to last.
         seconds: wall time by part.
         peak_memory_bytes: largest resident size of the trial's process so far.
     """
@@ -90,6 +115,7 @@ class TrialRecord(Settings):
     notes: tuple[str, ...] = ()
     score: TrialScore | None = None
     reason: str | None = None
+    early_scores: tuple[EarlyScore, ...] = ()
     seconds: dict[str, float] = {}
     peak_memory_bytes: int = Field(0, ge=0)
 
@@ -222,6 +248,28 @@ class StudyFolder:
         self.trial(record.number).mkdir(parents=True, exist_ok=True)
         _write_text(self.record_path(record.number), record.model_dump_json(indent=2))
 
+    def write_early_score(self, number: int, score: EarlyScore) -> None:
+        """Publish what a trial is worth at a rung, or what follows from it; whole or not at all."""
+        _write_text(self.trial(number) / RUNGS / f"{score.images}.json", score.model_dump_json(indent=2))
+
+    def early_scores(self, number: int) -> tuple[EarlyScore, ...]:
+        """What a trial was worth at the rungs that it has reached, first to last.
+
+        Raises:
+            VeilError: a file is damaged.
+        """
+        found = [_parse_early_score(path) for path in (self.trial(number) / RUNGS).glob("[0-9]*.json")]
+        return tuple(sorted(found, key=lambda score: score.images))
+
+    def rung(self, images: int) -> dict[int, EarlyScore]:
+        """What each trial that has reached a rung was worth there, by its number.
+
+        Raises:
+            VeilError: a file is damaged.
+        """
+        paths = sorted(self.path.glob(f"trials/*/{RUNGS}/{images}.json"))
+        return {int(path.parent.parent.name): _parse_early_score(path) for path in paths}
+
     def note_attempt(self, number: int) -> None:
         """Write down that a process starts working on a trial."""
         with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
@@ -321,6 +369,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise VeilError(f"{path} holds {type(values).__name__}, expected an object; the study folder is damaged")
     return values
+
+
+def _parse_early_score(path: Path) -> EarlyScore:
+    return EarlyScore.parse(_read_json(path), where=str(path))
 
 
 def _parse_record(path: Path) -> TrialRecord:

@@ -49,6 +49,12 @@ def test_names_its_family_and_whether_it_needs_faces(trainable):
     assert inspect.getdoc(type(trainable)), "say what it is"
 
 
+def test_one_that_can_be_stopped_early_counts_its_training_in_images(trainable):
+    if not getattr(trainable, "stoppable", False):
+        pytest.skip("trains nothing, or nothing of its own")
+    assert trainable.Config.model_fields["images"].annotation is int
+
+
 def test_run_and_load_take_what_a_trial_gives_them(trainable):
     assert list(inspect.signature(trainable.run).parameters) == ["config", "context"]
     assert list(inspect.signature(trainable.load).parameters) == ["config", "folder"]

@@ -24,6 +24,12 @@ WHEELS = {
         "0086740cbd70b79a6da728f0dff52cc0004829a817e87399dc5df6eabb40a64d",
         134656,
     ),
+    "syne_tune": (
+        "syne-tune==0.16.0",
+        "syne_tune-0.16.0-py3-none-any.whl",
+        "c67d8f0790640f7765d0cbee93514d1a46e833231e7f99d18e03f695b3a54d3f",
+        253749,
+    ),
     "torch_fidelity": (
         "torch-fidelity==0.4.0",
         "torch_fidelity-0.4.0-py3-none-any.whl",

@@ -1,5 +1,6 @@
 """Training under Ray Train: two workers are one worker with the same global batch, and divergence is told as such."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 import torch
+from ray.util import placement_group_table
 from real_faces import astronaut_faces
 from safetensors.torch import load_file
 from stand_ins import small_roles
@@ -19,7 +21,7 @@ from trainables.gan.objective import LossWeights
 from trainables.gan.steps import NetSettings, StepSettings
 from veil.errors import DivergedError
 from veil.faces.table import tensor_to_images
-from veil.runtime import LocalLauncher
+from veil.runtime import LocalLauncher, latest_checkpoint
 from veil.sweep.train import RayTrainLauncher
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -95,3 +97,22 @@ def test_divergence_of_the_workers_is_told_as_such(local_ray: None, tmp_path: Pa
     diverging = replace(PLAN, nets=replace(NETS, generator_rate=float("inf")))
     with pytest.raises(DivergedError, match="diverged after"):
         launcher(tmp_path, "diverges")(job(diverging, tmp_path))
+
+
+def test_workers_are_freed_at_a_pause_and_segments_equal_one_training(local_ray: None, tmp_path: Path) -> None:
+    launch = launcher(tmp_path, "segments")
+    launch(partial(job(PLAN, tmp_path / "parts"), pause_at=10))
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU") != 3.0 or _groups_held():
+        assert time.monotonic() < deadline, "training workers outlive their segment"
+        time.sleep(0.5)
+    assert latest_checkpoint(tmp_path / "parts" / "training") is not None
+    launch(job(PLAN, tmp_path / "parts"))
+    launcher(tmp_path, "whole")(job(PLAN, tmp_path / "whole"))
+    for net in ("generator", "ema", "discriminator"):
+        whole, parts = (load_file(tmp_path / part / "training" / f"{net}.safetensors") for part in ("whole", "parts"))
+        assert all(torch.equal(weights, parts[key]) for key, weights in whole.items()), net
+
+
+def _groups_held() -> list[str]:
+    return [name for name, group in placement_group_table().items() if group["state"] != "REMOVED"]

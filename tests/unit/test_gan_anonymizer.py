@@ -13,7 +13,7 @@ from real_faces import astronaut_faces
 from stand_ins import small_roles
 
 from trainables.gan_anonymizer import GanAnonymizer, GanConfig, training_faces
-from veil.errors import ConfigError, DataError, DivergedError
+from veil.errors import ConfigError, DataError, DivergedError, StoppedEarlyError
 from veil.faces.contract import CropContract
 from veil.faces.table import FaceTable, tensor_to_images
 from veil.interfaces import FaceBatch, TrialContext
@@ -104,6 +104,40 @@ def test_trials_of_any_weights_and_seed_share_one_warm_start_of_a_conditioning(c
     GanAnonymizer().run(config(conditioning="lowpass", images=4), replace(context, folder=tmp_path / "third"))
     assert context.launcher.trainings == 5
     assert len([path for path in context.cache.iterdir() if path.is_dir()]) == 2
+
+
+def test_rungs_show_what_the_trial_has_become_and_change_nothing(faces, context, tmp_path):
+    whole = GanAnonymizer().run(config(images=16), replace(context, folder=tmp_path / "whole"))
+    seen = {}
+
+    def at_rung(outcome, images):
+        seen[images] = outcome.anonymizer(faces)
+        assert outcome.conditioning.channels == 1
+
+    context = replace(context, rungs=(4, 8), at_rung=at_rung)
+    outcome = GanAnonymizer().run(config(images=16), context)
+    assert torch.equal(outcome.anonymizer(faces), whole.anonymizer(faces))
+    assert list(seen) == [4, 8]
+    assert not torch.equal(seen[4], seen[8]) and not torch.equal(seen[8], outcome.anonymizer(faces))
+    assert context.launcher.trainings == 2 + 3, "the warm start is shared; three segments"
+
+
+def test_a_stopped_trial_keeps_its_nets_and_no_checkpoint(context):
+    def at_rung(outcome, images):
+        raise StoppedEarlyError("rung 4: rank 2 of 2", images)
+
+    with pytest.raises(StoppedEarlyError):
+        GanAnonymizer().run(config(images=16), replace(context, rungs=(4, 8), at_rung=at_rung))
+    files = {path.name for path in (context.folder / "training").iterdir()}
+    assert files == {"generator.safetensors", "ema.safetensors", "discriminator.safetensors"}
+
+
+def test_a_shared_training_is_not_stopped(context):
+    def at_rung(outcome, images):
+        raise StoppedEarlyError("never", images)
+
+    stopping = replace(context, rungs=(4,), at_rung=at_rung)
+    assert GanAnonymizer().run(config(loss_conditional={}), stopping).anonymizer is not None
 
 
 def test_codes_and_seeds_share_the_warm_start_and_nothing_else(context, tmp_path, faces):

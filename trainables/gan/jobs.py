@@ -7,16 +7,18 @@ from typing import Any
 
 from filelock import FileLock
 
+from trainables.anonymizers.generative import GeneratorAnonymizer
 from trainables.gan.codes import CodeAtUse, CodeSettings
 from trainables.gan.config import GanConfig
 from trainables.gan.data import TrainingFaces
 from trainables.gan.loop import TrainingPlan, is_finished, train
 from trainables.gan.objective import LossWeights
 from trainables.gan.steps import NetSettings, StepSettings
+from trainables.gan.unet import UNet
 from veil.config import hash_values
-from veil.errors import DivergedError
-from veil.interfaces import Conditioning, TrialContext
-from veil.runtime import Runtime
+from veil.errors import DivergedError, StoppedEarlyError
+from veil.interfaces import Conditioning, TrialContext, TrialOutcome
+from veil.runtime import Runtime, load_weights, remove_checkpoints
 
 # Shared by all trials of a study, whatever λ they sample: without identity and expression terms, in pix2pix's ratio.
 _WARM_WEIGHTS = LossWeights(adv=0.3, rec=30.0, id=0.0, expr=0.0)
@@ -66,17 +68,38 @@ class Job:
             self.config.identity_code, self.codes.size, self.config.code_at_use, self.seed, tuple(preferences)
         )
 
+    def anonymizer(self, folder: Path) -> GeneratorAnonymizer:
+        """The averaged generator of a training of this trial, in use.
+
+        Args:
+            folder: of the nets.
+        """
+        generator = UNet(self.conditioning.channels, self.config.generator_width, self.codes.total, self.canvas)
+        load_weights(folder / "ema.safetensors", generator)
+        return GeneratorAnonymizer(generator, self.conditioning, self.code_at_use())
+
     def own_training(self, start: Path | None) -> Path:
-        """Train for this trial alone.
+        """Train for this trial alone, from rung to rung.
 
         Args:
             start: folder of the warm start; None starts from noise.
 
         Returns:
             Folder of the nets.
+
+        Raises:
+            StoppedEarlyError: the trial is not promising at a rung; the nets stay, the checkpoint goes.
         """
         folder = self.context.folder / "training"
-        self.context.launcher(partial(train, plan=self._plan(self.seed), folder=folder, start=start, **self._shared))
+        job = partial(train, plan=self._plan(self.seed), folder=folder, start=start, **self._shared)
+        for rung in self.context.rungs:
+            self.context.launcher(partial(job, pause_at=rung))
+            try:
+                self.context.at_rung(TrialOutcome(self.anonymizer(folder), self.conditioning), rung)
+            except StoppedEarlyError:
+                remove_checkpoints(folder)
+                raise
+        self.context.launcher(job)
         return folder
 
     def warm_start(self) -> Path:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from trainables.gan.data import Batch, TrainingFaces, draw_samples, make_batch
 from trainables.gan.references import FeaturesAndLogits, references
 from trainables.gan.steps import Judges, Nets, NetSettings, StepSettings, train_step
@@ -68,8 +70,9 @@ def train(
     folder: Path,
     cache: Path,
     start: Path | None = None,
+    pause_at: int | None = None,
 ) -> None:
-    """Train to the end, or until asked to stop; resume from the newest checkpoint in `folder`, if any.
+    """Train to the end, to a pause, or until asked to stop; resume from the newest checkpoint in `folder`, if any.
 
     Args:
         runtime: where this worker runs.
@@ -81,6 +84,8 @@ def train(
         cache: folder shared by trials, for outputs on the originals.
         start: folder of a finished training without a code whose nets are the initial ones; None starts from seeded
             noise.
+        pause_at: images after which to pause, rounded up to whole batches: with a checkpoint, and with the nets as they
+            are then; None goes on to the end. A training that is continued is the same as one that never paused.
 
     Raises:
         ConfigError: the global batch does not divide among the workers.
@@ -102,9 +107,10 @@ def train(
         _start_from(start, nets)
 
     share = plan.batch_size // runtime.world_size
+    end = plan.images if pause_at is None else min(pause_at, plan.images)
     losses = _RunningMeans()
     stopped = False
-    while images_seen < plan.images and not stopped:
+    while images_seen < end and not stopped:
         first = images_seen + runtime.rank * share
         batch = _batch(runtime, plan, faces, conditioning, first, share)
         _set_learning_rates(nets, plan, images_seen)
@@ -115,10 +121,10 @@ def train(
         means = runtime.mean(parts)
         _check_finite(means, images_seen)
         losses.add(means)
-        if _passes(before, images_seen, plan.report_every_images) or images_seen >= plan.images:
+        if _passes(before, images_seen, plan.report_every_images) or images_seen >= end:
             runtime.log(losses.take(plan.batch_size), images_seen)
             stopped = runtime.agree_to_stop()
-        if _passes(before, images_seen, plan.checkpoint_every_images) or stopped:
+        if _passes(before, images_seen, plan.checkpoint_every_images) or stopped or end <= images_seen < plan.images:
             _save(runtime, nets, folder, images_seen)
 
     if runtime.is_main:
@@ -226,7 +232,7 @@ class _RunningMeans:
         return means
 
 
-def save_generator(folder: Path, generator: UNet, description: dict[str, Any]) -> None:
+def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
     """Write a generator for use: weights and what is needed to rebuild it; complete or not at all.
 
     Args:

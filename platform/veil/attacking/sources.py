@@ -158,7 +158,7 @@ def _open_trial(
     if not path.exists():
         raise ConfigError(f"{folder} holds no record.json, so it is no folder of a finished trial; expected {FORMS}")
     record = TrialRecord.parse(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
-    if record.synthetic or record.state in ("failed", "diverged"):
+    if record.synthetic or record.state in ("failed", "diverged", "stopped"):
         why = "a synthetic problem without faces" if record.synthetic else f"{record.state}: {record.reason}"
         raise ConfigError(f"trial {record.number} in {folder} made no anonymizer ({why}); attack another one")
     own = study.config_path if study.config_path.exists() else None

@@ -44,7 +44,9 @@ def frontier_csv(overview: Overview) -> str:
 def _trials(overview: Overview) -> list[dict[str, Any]]:
     names = group_names(overview.groups)
     trials = [_trial(point, standing, names.get(point.trial)) for point, standing in overview.rows]
-    return trials + [_trial(point, "invalid", None) for point in overview.points if not point.valid]
+    return trials + [
+        _trial(point, "stopped" if point.stopped else "invalid", None) for point in overview.points if not point.valid
+    ]
 
 
 def _trial(point: FrontierPoint, standing: str, group: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from veil.frontier.dominance import Standing, ranked
 from veil.frontier.hypervolume import hypervolume_history
 from veil.frontier.importance import Importance
 from veil.frontier.points import FrontierPoint, Interval
+from veil.frontier.stopping import Savings
 from veil.frontier.ties import Ties
 from veil.objectives import Objective
 
@@ -21,6 +22,7 @@ class Overview:
         ties: what the people scored cannot tell apart; None where a valid trial has no people.
         volume: hypervolume of the valid trials with the fixed reference point, and its interval over people.
         importance: of the settings of each method.
+        savings: what early stopping did in the whole study; None without it.
     """
 
     study: str
@@ -29,6 +31,7 @@ class Overview:
     ties: Ties | None
     volume: Interval
     importance: list[Importance]
+    savings: Savings | None = None
 
     @property
     def tied(self) -> frozenset[int] | None:

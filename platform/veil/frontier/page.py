@@ -16,6 +16,7 @@ from veil.frontier.hypervolume import hypervolume_history
 from veil.frontier.importance import Importance
 from veil.frontier.panels import settings_section
 from veil.frontier.points import FrontierPoint
+from veil.frontier.stopping import Savings
 from veil.frontier.table import ARROWS, EXTRA_HEADINGS, MARKS
 from veil.objectives import Objective
 
@@ -31,13 +32,14 @@ def write_page(
     ties: Collection[int] | None = None,
     pictures: Mapping[int, bytes] | None = None,
     importance: Sequence[Importance] = (),
+    savings: Savings | None = None,
 ) -> Path:
     """Write `render_page` to a file, whole or not at all, and return its path.
 
     Raises:
         DataError: the folder cannot be written.
     """
-    page = render_page(points, study, objectives, ties, pictures, importance)
+    page = render_page(points, study, objectives, ties, pictures, importance, savings)
     with replace_when_complete(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
@@ -50,6 +52,7 @@ def render_page(
     ties: Collection[int] | None = None,
     pictures: Mapping[int, bytes] | None = None,
     importance: Sequence[Importance] = (),
+    savings: Savings | None = None,
 ) -> str:
     """HTML of a study's frontier; it needs no network and no other file.
 
@@ -61,6 +64,7 @@ def render_page(
         pictures: a few faces as WebP by trial; None shows none. The first `MOST_PICTURES` in the order of the table
             are kept.
         importance: of the settings of methods.
+        savings: what early stopping did; None without it.
     """
     rows = ranked(points, objectives, ties)
     history = hypervolume_history(points, objectives)
@@ -70,7 +74,7 @@ def render_page(
     return template.substitute(
         study=escape(study),
         plotly_js=get_plotlyjs(),
-        tiles=_tiles(points, rows, ties, history),
+        tiles=_tiles(points, rows, ties, history, savings),
         key=key(rows),
         tradeoff=embed(tradeoff_figure(points, objectives, ties), "tradeoff"),
         history=embed(history_figure(points, history), "history"),
@@ -78,7 +82,7 @@ def render_page(
         reading=_reading(rows, objectives, ties, kept),
         table=_table(rows, objectives),
         cards="".join(card(point, standing, objectives, kept.get(point.trial)) for point, standing in rows),
-        invalid=_invalid(points),
+        invalid=_stopped(points, savings) + _invalid(points),
     )
 
 
@@ -87,16 +91,20 @@ def _tiles(
     rows: Sequence[tuple[FrontierPoint, Standing]],
     ties: Collection[int] | None,
     history: Sequence[float],
+    savings: Savings | None,
 ) -> str:
     controls = [point.extras["control"] for point, _ in rows if "control" in point.extras]
     best = sum(standing == "frontier" for _, standing in rows)
     tiles = [
-        ("trials", str(len(points)), f"{len(points) - len(rows)} invalid"),
+        ("trials", str(len(points)), f"{sum(not point.valid and not point.stopped for point in points)} invalid"),
         (f"on the frontier {MARKS['frontier']}", str(best), "no other trial is better in every objective"),
         ("hypervolume", f"{history[-1]:.3f}" if history else "–", "up to a fixed reference point"),
     ]
     if ties is not None:
         tiles.insert(2, (f"ties {MARKS['tie']}", str(len(ties)), STANDINGS["tie"]))
+    if savings is not None:
+        stopped = sum(savings.stopped.values())
+        tiles.append(("stopped early ■", str(stopped), f"{savings.saved:.0%} of the training images saved"))
     if controls:
         tiles.append(("lowest control TAR", f"{min(controls):.3f}", "A0: clear against clear, must be high"))
     return "".join(
@@ -203,8 +211,23 @@ def _cell(text: str, order: float) -> str:
     return f'<td class="number" data-sort="{order}">{text}</td>'
 
 
+def _stopped(points: Sequence[FrontierPoint], savings: Savings | None) -> str:
+    if savings is None:
+        return ""
+    stopped = sorted((point for point in points if point.stopped), key=lambda point: point.trial)
+    rows = "".join(
+        f"<li><b>trial {point.trial}</b> {escape(point.label)}: {escape(point.reason or '')}</li>" for point in stopped
+    )
+    return (
+        f"<section><h2>Trials stopped early ({len(stopped)})</h2><p>{escape(savings.sentence)} Stopped trials have no "
+        f'score, are never drawn and never picked.</p><ul class="stopped">{rows}</ul></section>'
+    )
+
+
 def _invalid(points: Sequence[FrontierPoint]) -> str:
-    invalid = sorted((point for point in points if not point.valid), key=lambda point: point.trial)
+    invalid = sorted(
+        (point for point in points if not point.valid and not point.stopped), key=lambda point: point.trial
+    )
     if not invalid:
         return ""
     rows = "".join(

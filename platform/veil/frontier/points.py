@@ -46,6 +46,7 @@ class FrontierPoint:
         trainable: registered trainable.
         conditioning: what the generator sees; None where that has no meaning.
         valid: whether the protocol accepted the trial.
+        stopped: whether it is not valid only because it was stopped early.
         reason: why it is not valid.
         synthetic: whether the values come from a problem without faces.
         objectives: (value, low, high) by objective name; may be empty where the trial is not valid.
@@ -64,6 +65,7 @@ class FrontierPoint:
     trainable: str
     conditioning: str | None = None
     valid: bool = True
+    stopped: bool = False
     reason: str | None = None
     synthetic: bool = False
     objectives: Mapping[str, Interval | tuple[float, float, float]] = field(default_factory=dict)

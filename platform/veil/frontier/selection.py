@@ -50,8 +50,11 @@ def select(
             raise ConfigError(f"{option} {budget}: expected a number from 0 to 1")
     usable = pickable(points)
     if not usable:
+        ended = sum(point.stopped for point in points)
+        stopped = f"{ended} were stopped early, " if ended else ""
         raise ConfigError(
-            f"none of the {len(points)} trials can be picked: {sum(not point.valid for point in points)} are invalid, "
+            f"none of the {len(points)} trials can be picked: "
+            f"{sum(not point.valid and not point.stopped for point in points)} are invalid, {stopped}"
             f"{sum(point.valid and point.synthetic for point in points)} are synthetic, "
             f"{sum(bool(point.extras.get('collapsed')) for point in points)} show one expression for every face; "
             "run more trials (veil resume)"

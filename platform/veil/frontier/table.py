@@ -44,11 +44,14 @@ STYLES: dict[Standing, str | None] = {"frontier": "bold green", "tie": "green", 
 def summary(
     points: Sequence[FrontierPoint], objectives: Sequence[Objective], ties: Collection[int] | None = None
 ) -> str:
-    """One line that counts trials, frontier, ties where they are known, and invalid ones."""
+    """One line that counts trials, frontier, ties where they are known, invalid ones, and those stopped early."""
     parts = [f"{len(points)} trials", f"{len(frontier(points, objectives))} on the frontier ({MARKS['frontier']})"]
     if ties is not None:
         parts.append(f"{len(ties)} off it by no more than noise ({MARKS['tie']})")
-    return ", ".join([*parts, f"{sum(not point.valid for point in points)} invalid"])
+    parts.append(f"{sum(not point.valid and not point.stopped for point in points)} invalid")
+    if stopped := sum(point.stopped for point in points):
+        parts.append(f"{stopped} stopped early (■)")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class FrontierTable:
     Frontier trials are marked ★ and come first, then those that tie with them, marked ≈. What the loss recognizer
     reports (cosine, TAR of its naive attack) stands beside what the search recognizer measures, so that a trial that
     only fools its own loss is seen at a glance. Columns beyond the width of the terminal are left out, least important
-    first. Trials that are not valid follow with their reasons.
+    first. Trials that are not valid follow with their reasons, then the numbers of those stopped early.
 
     Attributes:
         points: all trials.
@@ -88,6 +91,7 @@ class FrontierTable:
             yield Text(self.title, style="bold")
         yield table
         yield from self._invalid()
+        yield from self._stopped()
         yield Text(summary(self.points, self.objectives, self.ties), style="dim")
 
     def _table(self, extras: Sequence[str]) -> Table:
@@ -123,9 +127,15 @@ class FrontierTable:
         return table
 
     def _invalid(self) -> Iterator[Padding]:
-        for point in sorted((point for point in self.points if not point.valid), key=lambda point: point.trial):
+        invalid = (point for point in self.points if not point.valid and not point.stopped)
+        for point in sorted(invalid, key=lambda point: point.trial):
             line = Text.assemble((f"✗ trial {point.trial} ", "red"), f"{point.label}: {point.reason}")
             yield Padding(line, (0, 0, 0, 1))
+
+    def _stopped(self) -> Iterator[Padding]:
+        if numbers := sorted(point.trial for point in self.points if point.stopped):
+            trials = f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+            yield Padding(Text.assemble(("■ stopped early ", "yellow"), trials), (0, 0, 0, 1))
 
 
 def group_names(groups: Sequence[Sequence[int]]) -> dict[int, str]:

@@ -55,7 +55,8 @@ def _what_was_left(
     left_out = [
         f"{count} {what}"
         for count, what in (
-            (sum(not point.valid for point in points), "invalid"),
+            (sum(not point.valid and not point.stopped for point in points), "invalid"),
+            (sum(point.stopped for point in points), "stopped early"),
             (sum(bool(point.extras.get("collapsed")) for point in points), "with one expression for every face"),
         )
         if count

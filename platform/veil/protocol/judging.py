@@ -58,6 +58,35 @@ def open_judge(
     )
 
 
+def open_early_judge(config: StudyConfig, faces: FaceTable, cache: Path, device: str = "cpu") -> Judge:
+    """The judge at rungs of early stopping: the same people and nets as at the end, and fewer attackers.
+
+    It measures the study's objectives and nothing beside them.
+
+    Raises:
+        ProtocolError: a model holds two roles.
+        AssetError: a model's weights cannot be had.
+    """
+    stopping = config.search.early_stopping
+    assert stopping is not None
+    check_roles(config.roles)
+    attackers = tuple(dict.fromkeys(("control", *stopping.attackers)))
+    strength = {name: settings for name, settings in config.suite.strength.items() if name in attackers}
+    changes = {"attackers": attackers, "attacker_seeds": 1, "labelled_images": 0, "strength": strength}
+    suite = config.suite.model_copy(update=changes)
+    return Judge(
+        suite=suite,
+        recognizers={name: load_recognizer(name) for name in config.roles.search},
+        evaluator=load_expression_net(config.roles.evaluator),
+        faces=faces,
+        target_split="search",
+        cache=cache,
+        features=load_feature_net(suite.features) if "realism" in config.search.objectives else None,
+        also_judging={name: registry.recognizers.get(name).weights_sha256() for name in config.roles.report},
+        device=device,
+    )
+
+
 def assemble_judge(
     config: StudyConfig,
     recognizers: Sequence[str],

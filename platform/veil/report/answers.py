@@ -40,7 +40,7 @@ def print_answers(
     reasons = {
         f"trial {record.number}, {record.label}": record.reason or ""
         for record in folder.records()
-        if record.state != "valid"
+        if record.state not in ("valid", "stopped")
     }
     console.print(findings(sections, f"study {config.study}: {len(folder.records())} trials"))
     if not sections:

@@ -18,7 +18,7 @@ class Method(NamedTuple):
     Attributes:
         trainable, family: what it is.
         description: what it says of itself.
-        valid, invalid: trials.
+        valid, invalid, stopped: trials; the last were stopped early.
         images: seen by its trainings, least and most; None where nothing was trained.
     """
 
@@ -27,6 +27,7 @@ class Method(NamedTuple):
     description: str
     valid: int
     invalid: int
+    stopped: int
     images: tuple[int, int] | None
 
 
@@ -34,7 +35,7 @@ def methods(material: Material) -> list[Method]:
     """What the study tried, by the number of trials."""
     counts = Counter((record.trainable, record.family) for record in material.records)
     found = []
-    for (trainable, family), count in counts.most_common():
+    for (trainable, family), _ in counts.most_common():
         own = [record for record in material.records if record.trainable == trainable]
         images = [sum(record.trainings.values()) for record in own if record.trainings]
         found.append(
@@ -43,7 +44,8 @@ def methods(material: Material) -> list[Method]:
                 family=family,
                 description=first_line(trainables.get(trainable)),
                 valid=sum(record.state == "valid" for record in own),
-                invalid=count - sum(record.state == "valid" for record in own),
+                invalid=sum(record.state not in ("valid", "stopped") for record in own),
+                stopped=sum(record.state == "stopped" for record in own),
                 images=(min(images), max(images)) if images else None,
             )
         )

@@ -10,7 +10,9 @@ from veil.config import StudyConfig
 from veil.datasets.reader import About
 from veil.frontier.dominance import Standing, frontier, ranked
 from veil.frontier.points import FrontierPoint
+from veil.frontier.stopping import Savings
 from veil.objectives import Objective, get_objective
+from veil.overview import study_savings
 from veil.points import frontier_point
 from veil.protocol.measurement import CONTROL
 from veil.protocol.score import RungScore, TrialScore
@@ -56,8 +58,13 @@ class Material:
 
     @cached_property
     def invalid(self) -> list[TrialRecord]:
-        """Trials without one."""
-        return [record for record in self.records if record.state != "valid"]
+        """Trials without one, but for those stopped early."""
+        return [record for record in self.records if record.state not in ("valid", "stopped")]
+
+    @cached_property
+    def savings(self) -> Savings | None:
+        """What early stopping did; None without it."""
+        return study_savings(self.records, self.objectives) if self.kind == "anonymizers" else None
 
     @cached_property
     def scores(self) -> dict[int, TrialScore]:

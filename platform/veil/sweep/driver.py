@@ -29,6 +29,7 @@ from veil.sweep.search import StudySearch
 from veil.sweep.space import check_space, load_trainable, study_trainables
 from veil.sweep.storage import finished_count, open_study
 from veil.sweep.trial import StudyPaths, run_trial
+from veil.sweep.warm_start import check_warm_start
 from veil.tracking import Tracker
 
 OBJECT_STORE_BYTES = 200 * 1024**2
@@ -66,7 +67,9 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     space = check_space(config.search)
     paths = _prepare(config, space, console, address)
     folder = StudyFolder(config.folder)
-    folder.create(config, manifest := _manifest(config, paths.faces))
+    manifest = _manifest(config, paths.faces)
+    check_warm_start(config, manifest, space)
+    folder.create(config, manifest)
     prepared = time.perf_counter()
     with folder.driver_lock():
         tracker = Tracker(config, manifest)

@@ -47,6 +47,8 @@ class SweepProgress:
                 f"{name} {estimate.value:.2f} \\[{estimate.low:.2f}, {estimate.high:.2f}]"
                 for name, estimate in record.objectives.items()
             )
+        elif record.state == "stopped":
+            outcome = f"[yellow]stopped early[/yellow]: {record.reason}"
         else:
             outcome = f"[red]{record.state}[/red]: {record.reason}"
         elapsed = time.monotonic() - self._started

@@ -32,7 +32,7 @@ class StudySearch(OptunaSearch):
         self._folder = folder
         self._search = search
         self._trial_space = space
-        self._interrupted = interrupted_trials(study, folder)
+        self._interrupted = interrupted_trials(study, folder, search.constraints)
         self._asked: dict[str, optuna.Trial] = {}
 
     @property
@@ -71,7 +71,7 @@ class StudySearch(OptunaSearch):
                 return  # The driver is stopping: the trial stays RUNNING and is continued by `veil resume`.
             record = self._lost_record(trial)
             self._folder.write_record(record)
-        tell(self._study, trial, record)
+        tell(self._study, trial, record, self._search.constraints)
 
     def _lost_record(self, trial: optuna.Trial) -> TrialRecord:
         name, sampled = sample_settings(self._trial_space, trial)

@@ -12,6 +12,7 @@ from veil.config import SearchConfig, Settings
 from veil.errors import ConfigError
 from veil.interfaces import Anchor, SearchSpace, Trainable
 from veil.registry import search_spaces, trainables
+from veil.sweep.stopping import check_early_stopping
 
 
 def load_space(name: str) -> SearchSpace:
@@ -57,8 +58,8 @@ def check_space(search: SearchConfig) -> SearchSpace:
     """Load the study's space and validate each anchor and some random samples before anything is started.
 
     Raises:
-        ConfigError: a base names a trainable that no trial runs, an anchor does not fit the space, or an anchor or the
-            space asks for settings that its trainable refuses.
+        ConfigError: a base names a trainable that no trial runs, an anchor does not fit the space, an anchor or the
+            space asks for settings that its trainable refuses, or early stopping does not fit them.
     """
     space = load_space(search.space)
     known = study_trainables(search, space)
@@ -69,15 +70,23 @@ def check_space(search: SearchConfig) -> SearchSpace:
             )
         # On its own too: a wrong value that the space happens to sample over is still a mistake.
         load_trainable(name).Config.check_partial(base, where=f"search.base.{name}")
-    for given in search.anchors:
-        resolve_settings(search, given.trainable, given.settings)
-    for anchor in space.anchors():
-        resolve_settings(search, anchor.trainable, anchor_settings(space, anchor))
-    probe = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(PROBES):
-        trainable, sampled = sample_settings(space, probe.ask())
-        resolve_settings(search, trainable, sampled)
+    wanted = [(given.trainable, given.settings) for given in search.anchors]
+    wanted += [(anchor.trainable, anchor_settings(space, anchor)) for anchor in space.anchors()]
+    wanted += [sample_settings(space, trial) for trial in probe_space(space)]
+    stoppable: dict[str, list[Settings]] = {}
+    for trainable, sampled in wanted:
+        settings = resolve_settings(search, trainable, sampled)
+        if getattr(load_trainable(trainable), "stoppable", False):
+            stoppable.setdefault(trainable, []).append(settings)
+    if search.early_stopping is not None:
+        check_early_stopping(search.early_stopping, stoppable)
     return space
+
+
+def probe_space(space: SearchSpace) -> list[Trial]:
+    """Some random trials of a space; the same ones each time."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [study.ask() for _ in range(PROBES)]
 
 
 def anchor_settings(space: SearchSpace, anchor: Anchor) -> dict[str, Any]:

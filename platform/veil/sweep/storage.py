@@ -1,9 +1,10 @@
 """The study's Optuna database: the single source of truth about which trials exist and how they ended."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import optuna
 from optuna.exceptions import OptunaError
@@ -16,7 +17,9 @@ from veil.errors import ConfigError
 from veil.interfaces import Anchor, SearchSpace
 from veil.objectives import get_objective
 from veil.study import StudyFolder, TrialRecord
+from veil.sweep.constraints import violations
 from veil.sweep.space import SETTINGS_ATTRIBUTE, TRAINABLE_ATTRIBUTE
+from veil.sweep.warm_start import WARM_START_ATTRIBUTE, add_warm_start
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Known and wanted: multivariate and grouped TPE, and names for the objectives.
@@ -26,10 +29,11 @@ FINISHED_STATES = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
 
 def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) -> optuna.Study:
-    """Open or create the study, enqueueing the anchors of its settings and of its space once.
+    """Open or create the study, with its warm start, enqueueing the anchors of its settings and of its space once.
 
     Raises:
         ConfigError: the database cannot be opened.
+        DataError: that of the study of the warm start cannot be read.
     """
     try:
         study = optuna.create_study(
@@ -44,6 +48,7 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
             f"cannot open the study database {folder.optuna_path}: {error}; choose another `root` or study name"
         ) from error
     study.set_metric_names(list(search.objectives))
+    add_warm_start(study, folder, search)
     for given in _missing_given(study, search):
         study.enqueue_trial({}, user_attrs=given)
     for anchor in _missing_anchors(study, search, space):
@@ -57,14 +62,17 @@ def storage_url(path: Path) -> str:
 
 
 def make_sampler(search: SearchConfig) -> BaseSampler:
-    """The sampler a study asks; seeded, so that a sequential study repeats."""
+    """The sampler a study asks; seeded, so that a sequential study repeats, and does not repeat its warm start."""
+    seed = search.seed
+    if search.warm_start is not None:
+        seed += crc32(search.warm_start.encode()) % 2**31
     match search.sampler:
         case "tpe":
-            return TPESampler(seed=search.seed, multivariate=True, group=True, constant_liar=True)
+            return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
         case "nsga2":
-            return NSGAIISampler(seed=search.seed)
+            return NSGAIISampler(seed=seed)
         case "random":
-            return RandomSampler(seed=search.seed)
+            return RandomSampler(seed=seed)
 
 
 def _missing_given(study: optuna.Study, search: SearchConfig) -> list[dict[str, Any]]:
@@ -76,17 +84,20 @@ def _missing_given(study: optuna.Study, search: SearchConfig) -> list[dict[str, 
 
 def _missing_anchors(study: optuna.Study, search: SearchConfig, space: SearchSpace) -> Sequence[Anchor]:
     # They come before all that is sampled, so the count of other trials tells how many were enqueued before a kill.
-    trials = study.get_trials(deepcopy=False)
+    trials = [trial for trial in study.get_trials(deepcopy=False) if WARM_START_ATTRIBUTE not in trial.user_attrs]
     given = sum(SETTINGS_ATTRIBUTE in trial.user_attrs for trial in trials)
     return space.anchors()[len(trials) - given : max(search.trials - given, 0)]
 
 
 def finished_count(study: optuna.Study) -> int:
-    """Number of trials that ended, whatever their outcome."""
-    return len(study.get_trials(deepcopy=False, states=FINISHED_STATES))
+    """Number of trials that ended, whatever their outcome; those of a warm start are not the study's own."""
+    trials = study.get_trials(deepcopy=False, states=FINISHED_STATES)
+    return sum(WARM_START_ATTRIBUTE not in trial.user_attrs for trial in trials)
 
 
-def interrupted_trials(study: optuna.Study, folder: StudyFolder) -> list[optuna.Trial]:
+def interrupted_trials(
+    study: optuna.Study, folder: StudyFolder, constraints: Mapping[str, float]
+) -> list[optuna.Trial]:
     """Trials that an earlier driver started and never saw end, to be continued under their own numbers.
 
     A trial whose record is on disk ended in fact: the database is told, and it is not among them.
@@ -98,18 +109,31 @@ def interrupted_trials(study: optuna.Study, folder: StudyFolder) -> list[optuna.
         if record is None:
             interrupted.append(trial)
         else:
-            tell(study, trial, record)
+            tell(study, trial, record, constraints)
     return interrupted
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord) -> None:
-    """Give the sampler the outcome of a trial: values only if they are valid, otherwise a failure with its reason."""
+def tell(study: optuna.Study, trial: optuna.Trial, record: TrialRecord, constraints: Mapping[str, float]) -> None:
+    """Give the sampler the outcome of a trial: values only if they are valid, otherwise a failure with its reason.
+
+    A trial that was stopped early is told as pruned: its configuration is known to be no good, its objectives are not
+    known. Constraints are judged by what it was worth at its last rung.
+
+    Args:
+        study: the study.
+        trial: one of it that runs.
+        record: how it ended.
+        constraints: worst value of objectives that is of use.
+    """
     trial.set_user_attr("state", record.state)
     trial.set_user_attr("label", record.label)
     if record.reason is not None:
         trial.set_user_attr("reason", record.reason)
+    known = record.early_scores[-1].objectives if record.state == "stopped" else record.objectives
+    for name, violation in violations(known, constraints).items():
+        trial.set_constraint(name, violation)
     if record.state == "valid":
         names = study.metric_names or list(record.objectives)
         study.tell(trial, [record.objectives[name].value for name in names])
     else:
-        study.tell(trial, state=TrialState.FAIL)
+        study.tell(trial, state=TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL)

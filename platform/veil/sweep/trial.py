@@ -14,14 +14,14 @@ import torch
 from ray import tune
 
 from veil.config import DataConfig, Settings, StudyConfig
-from veil.errors import DivergedError, ProtocolError, VeilError
+from veil.errors import DivergedError, ProtocolError, StoppedEarlyError, VeilError
 from veil.expression import load_expression_net
 from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.faces.table import FaceTable
 from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.jobs import run_in_turn
-from veil.protocol.judging import open_judge
+from veil.protocol.judging import open_early_judge, open_judge
 from veil.protocol.pictures import cmc_figure, face_grid, failure_grid, roc_figure, write_thumbnail
 from veil.protocol.score import Estimate
 from veil.protocol.strength import suite_at_strength
@@ -31,6 +31,7 @@ from veil.study import FAILURES, THUMBNAIL, StudyFolder, TrialRecord
 from veil.sweep.attacks import RayAttackRunner
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES, SAMPLED
 from veil.sweep.space import load_trainable
+from veil.sweep.stopping import EarlyStopping
 from veil.sweep.train import RayTrainLauncher
 
 
@@ -98,13 +99,16 @@ def _attempt(
     }
 
     def ended(**result: Any) -> TrialRecord:
-        seconds = {**result.pop("seconds", {}), "total": time.perf_counter() - started}
+        early = folder.early_scores(number)
+        judging = {"rungs": sum(score.seconds for score in early)} if early else {}
+        seconds = {**result.pop("seconds", {}), **judging, "total": time.perf_counter() - started}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return TrialRecord(**base, **result, seconds=seconds, peak_memory_bytes=peak)
+        return TrialRecord(**base, **result, early_scores=early, seconds=seconds, peak_memory_bytes=peak)
 
     try:
         outcome = trainable.run(settings, _context(config, folder, paths, trainable, number))
         if outcome.anonymizer is None:
+            base["trainings"] = outcome.trainings
             return ended(state="valid", synthetic=True, objectives=_synthetic(outcome), seconds=outcome.seconds)
         if paths.faces is None:
             raise ProtocolError(f"trainable {name!r} made an anonymizer, but the study has no faces to judge it on")
@@ -126,6 +130,10 @@ def _attempt(
         target = load_faces(config.data, prepared).people.split("search")
         _save_artifacts(folder.trial(number), target, evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
+    except StoppedEarlyError as stop:
+        base["trainings"] = {f"trial-{number:05d}": stop.images}
+        base["synthetic"] = paths.faces is None
+        return ended(state="stopped", reason=str(stop))
     except DivergedError as error:
         return ended(state="diverged", reason=str(error))
     except VeilError as error:
@@ -184,6 +192,10 @@ def _context(
     config: StudyConfig, folder: StudyFolder, paths: StudyPaths, trainable: Trainable, number: int
 ) -> TrialContext:
     faces = load_faces(config.data, paths.faces) if trainable.needs_faces and paths.faces is not None else None
+    halving: dict[str, Any] = {}
+    if config.search.early_stopping is not None and getattr(trainable, "stoppable", False):
+        stopping = EarlyStopping(folder, config.search, number, partial(_judge_early, config, folder, paths))
+        halving = {"rungs": stopping.rungs_left(), "at_rung": stopping}
     return TrialContext(
         folder=folder.trial(number),
         cache=folder.cache,
@@ -192,7 +204,18 @@ def _context(
         launcher=_launcher(config, folder, number),
         seed=config.search.seed,
         extra_faces=faces.extra_to_train_on if faces is not None else (),
+        **halving,
     )
+
+
+def _judge_early(
+    config: StudyConfig, folder: StudyFolder, paths: StudyPaths, outcome: TrialOutcome
+) -> tuple[dict[str, Estimate], str | None]:
+    if outcome.anonymizer is None:
+        return _synthetic(outcome), None
+    assert paths.faces is not None
+    score = early_judge(config, paths.faces, folder.cache).score(outcome.anonymizer).score
+    return dict(score.objectives), score.reason
 
 
 def _device(config: StudyConfig) -> str:
@@ -251,6 +274,17 @@ def load_faces(data: DataConfig, prepared: PreparedFaces) -> StudyFaces:
 def search_judge(config: StudyConfig, prepared: PreparedFaces, cache: Path) -> Judge:
     """The judge of the study's trials; kept between the trials of one process."""
     return _kept_judge(config.model_dump_json(), prepared, cache)
+
+
+def early_judge(config: StudyConfig, prepared: PreparedFaces, cache: Path) -> Judge:
+    """The judge at rungs of early stopping; kept between the trials of one process."""
+    return _kept_early_judge(config.model_dump_json(), prepared, cache)
+
+
+@lru_cache(maxsize=1)
+def _kept_early_judge(config_json: str, prepared: PreparedFaces, cache: Path) -> Judge:
+    config = StudyConfig.model_validate_json(config_json)
+    return open_early_judge(config, load_faces(config.data, prepared).people, cache, _device(config))
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from veil.config import Settings
 from veil.protocol.score import PersonScore, RungScore, TrialScore
-from veil.study import TrialRecord
+from veil.study import EarlyScore, TrialRecord
 
 
 def trial_metrics(record: TrialRecord) -> dict[str, float]:
@@ -21,6 +21,13 @@ def trial_metrics(record: TrialRecord) -> dict[str, float]:
     metrics |= {f"seconds/{part}": seconds for part, seconds in record.seconds.items()}
     metrics |= {f"training_faces/{kind}": float(count) for kind, count in record.training_faces.items()}
     return metrics | (_score_metrics(record.score) if record.score is not None else {})
+
+
+def early_metrics(score: EarlyScore) -> dict[str, float]:
+    """What a trial was worth at one rung of early stopping, and its place there; nothing where it was not judged."""
+    metrics = {f"rung/{name}": estimate.value for name, estimate in score.objectives.items()}
+    place = {"rung/rank": score.rank, "rung/of": score.of}
+    return metrics | {key: float(value) for key, value in place.items() if value is not None}
 
 
 def _score_metrics(score: TrialScore) -> dict[str, float]:

@@ -18,7 +18,7 @@ from veil.config import StudyConfig, flatten
 from veil.errors import TrackingError
 from veil.protocol.score import RungScore
 from veil.study import THUMBNAIL, Manifest, StudyFolder, TrialRecord
-from veil.tracking.metrics import rung_metrics, trial_metrics
+from veil.tracking.metrics import early_metrics, rung_metrics, trial_metrics
 from veil.tracking.views import FACES, VIEW, saved_view
 
 KIND = "veil.kind"
@@ -26,13 +26,16 @@ TRIAL = "veil.trial"
 STEP_METRIC = "progress/images"
 # The pages for training runs, not those for language models, open first.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-RUN_STATUS = {"valid": "FINISHED", "invalid": "FAILED", "diverged": "FAILED", "failed": "FAILED"}
+RUN_STATUS = {
+    "valid": "FINISHED", "invalid": "FAILED", "diverged": "FAILED", "failed": "FAILED", "stopped": "KILLED",
+}  # fmt: skip
 
 SWEEP_NOTE = f"""Each nested run is one trial of this study; below it lies one run per attacker.
 
 **objective/leak** is the worst TAR at the suite's FAR over all attackers (lower is better), **objective/utility** the
 agreement of expression posteriors before and after (higher is better); `_low` and `_high` bound the 95 % interval over
 people.
+A run that is *killed* was stopped early (tag `veil.state`); its **rung/…** metrics say what it was worth until then.
 The saved view *{VIEW}* (menu *Views*) shows the trials alone, with their trade-off, parallel coordinates and faces.
 The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a study of attackers leak against strength,
 `sensitivity.html` of a study of detectors what depends on them.
@@ -164,6 +167,8 @@ class Tracker:
                 metrics=trial_metrics(record),
                 tags=_trial_tags(record),
             )
+            for early in record.early_scores:
+                self._log(run_id, metrics=early_metrics(early), step=early.images)
             if record.score is not None:
                 for rung in record.score.rungs:
                     self._log_attacker(run_id, record, rung)

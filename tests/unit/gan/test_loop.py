@@ -96,6 +96,28 @@ def test_stopped_and_resumed_is_bitwise_uninterrupted(faces, tmp_path):
     assert latest_checkpoint(tmp_path / "halves" / "training") is None, "a finished training keeps no checkpoint"
 
 
+@pytest.mark.parametrize("pauses", [(4,), (7, 20), (12, 12, 24)])
+def test_paused_and_continued_is_bitwise_uninterrupted(faces, tmp_path, pauses):
+    LocalLauncher()(job(plan(24), faces, tmp_path / "whole"))
+    for pause in pauses:
+        LocalLauncher()(job(plan(24), faces, tmp_path / "parts", pause_at=pause))
+        LocalLauncher()(job(plan(24), faces, tmp_path / f"until-{pause}", pause_at=pause))
+        assert differences(tmp_path / "parts", tmp_path / f"until-{pause}").max() == 0
+        seen = -(-pause // 4) * 4
+        assert is_finished(tmp_path / "parts" / "training") == (seen == 24)
+        if seen < 24:
+            assert int(latest_checkpoint(tmp_path / "parts" / "training").name.split("-")[-1]) == seen
+    LocalLauncher()(job(plan(24), faces, tmp_path / "parts"))
+    assert differences(tmp_path / "whole", tmp_path / "parts").max() == 0
+
+
+def test_losses_until_a_pause_are_reported(faces, tmp_path):
+    seen = []
+    LocalLauncher(lambda metrics, images: seen.append(images))(job(plan(24), faces, tmp_path, pause_at=12))
+    LocalLauncher(lambda metrics, images: seen.append(images))(job(plan(24), faces, tmp_path))
+    assert seen == [8, 12, 16, 24]
+
+
 def test_a_finished_training_is_not_run_again(faces, tmp_path):
     LocalLauncher()(job(plan(4), faces, tmp_path))
     before = (tmp_path / "training" / "ema.safetensors").stat().st_mtime_ns
@@ -206,6 +228,14 @@ def test_two_workers_equal_one_at_the_same_global_batch(faces, tmp_path, changes
     assert two.max() < 1e-5
     assert two.mean() < 1e-7
     assert other.mean() > 1e-5, "or the comparison proves nothing"
+
+
+@pytest.mark.slow
+def test_two_workers_pause_together_and_go_on_as_if_they_had_not(faces, tmp_path):
+    assert run_workers(2, job(plan(16), faces, tmp_path / "whole")) == [0, 0]
+    for pause in (6, None):
+        assert run_workers(2, job(plan(16), faces, tmp_path / "parts", pause_at=pause)) == [0, 0]
+    assert differences(tmp_path / "whole", tmp_path / "parts").max() == 0
 
 
 @pytest.mark.slow

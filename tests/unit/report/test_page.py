@@ -15,7 +15,7 @@ from veil.errors import TrackingError
 from veil.registry import search_spaces
 from veil.report.command import report_study
 from veil.sealed import SealedLook, log_look
-from veil.study import FAILURES, StudyFolder, TrialRecord
+from veil.study import FAILURES, EarlyScore, StudyFolder, TrialRecord
 
 TRIALS = {
     "blur 31": ("classical", 0.5, 0.4), "blackout": ("classical", 0.02, 0.3), "sees <nothing>": ("gan", 0.4, 0.7),
@@ -59,15 +59,23 @@ def _toy_space() -> None:
         yield
 
 
+def at_rung(verdict: str) -> EarlyScore:
+    return EarlyScore(images=9, objectives={"leak": around(0.5)}, rank=1, of=2, verdict=verdict)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """Four valid trials and one that failed, mirrored to MLflow."""
+    """Three valid trials, one of which passed a rung, one that failed and one stopped early, mirrored to MLflow."""
     folder = make_study(tmp_path_factory.mktemp("studies"), "toy_families")
     for number, (label, (family, leak, utility)) in enumerate(TRIALS.items()):
-        add_trial(folder, number, {"leak": leak, "utility": utility}, label=label, family=family)
+        passed = {"params": {"images": 81}, "early_scores": (at_rung("goes on"),)} if family == "gan" else {}
+        add_trial(folder, number, {"leak": leak, "utility": utility}, label=label, family=family, **passed)
         Image.new("RGB", (8, 8)).save(folder.trial(number) / FAILURES)
     lost = {"trainable": "baseline", "family": "gan", "label": "lost", "reason": "loss/g was nan"}
     folder.write_record(TrialRecord(number=LOST, state="diverged", **lost))
+    ended = {"trainable": "baseline", "family": "gan", "label": "ended", "params": {"images": 81}}
+    reason, early = "rung 9: rank 2 of 2 by leak", (at_rung("stopped"),)
+    folder.write_record(TrialRecord(number=LOST + 1, state="stopped", reason=reason, early_scores=early, **ended))
     mirror(folder)
     return folder
 
@@ -117,6 +125,13 @@ def test_no_number_of_a_table_is_without_an_origin(page):
     for cell in cells:
         bare = re.sub(r"<data.*?</data>|<a .*?</a>|<[^>]*>|#\d+|A\d|sface", "", cell, flags=re.DOTALL)
         assert not re.search(r"\d\.\d|\d{2}", bare), cell
+
+
+def test_early_stopping_is_told_with_what_it_saved(page):
+    text = " ".join(re.sub(r"<[^>]*>", "", page[page.index("<h3>Early stopping") :]).split())
+    assert "were ended: 1 of 2. This saved a share of 0.44 of their images (72 of 162)" in text
+    assert "No control has run to its end" in text and ">stopped early</th>" in page
+    assert "rank 2 of 2" not in text, "a stopped trial is not listed among those that are not valid"
 
 
 def test_it_says_what_was_not_done(page):

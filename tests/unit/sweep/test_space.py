@@ -33,7 +33,7 @@ class LineSpace:
 def test_sampled_values_lie_over_the_base() -> None:
     search = SearchConfig.parse({"space": "analytic", "base": {"analytic": {"x": 0.1, "y": 0.3}}}, "test")
     settings = resolve_settings(search, "analytic", {"x": 0.9})
-    assert settings.flatten() == {"x": 0.9, "y": 0.3, "sleep_seconds": 0.0, "fail": None}
+    assert settings.flatten() == {"x": 0.9, "y": 0.3, "sleep_seconds": 0.0, "images": 81, "late": 0.25, "fail": None}
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,26 @@ def test_enqueued_trial_keeps_its_trainable() -> None:
     study.enqueue_trial({"x": 0.25}, user_attrs={TRAINABLE_ATTRIBUTE: "baseline"})
     assert sample_settings(LineSpace(), study.ask()) == ("baseline", {"x": 0.25})
     assert sample_settings(LineSpace(), study.ask())[0] == "analytic"
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "message"),
+    [
+        (
+            "analytic",
+            {"rungs": [9, 81]},
+            "rungs has 81 images, expected fewer than the 81 .*search.base.analytic.images",
+        ),
+        ("analytic", {"rungs": [9], "attackers": ["parot"]}, "did you mean 'parrot'"),
+        ("detectors", {"rungs": [9]}, "no trainable of the space can be stopped early"),
+        ("frontier", {"rungs": [1000, 1400]}, "1400 images, expected fewer than the 1400 .*gan_anonymizer.images"),
+    ],
+)
+def test_early_stopping_that_would_stop_nothing_is_refused(space: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_space(SearchConfig.parse({"space": space, "early_stopping": changes}, "test"))
+
+
+def test_a_trial_may_be_stopped_below_the_length_of_its_training() -> None:
+    base = {"analytic": {"images": 82}}
+    check_space(SearchConfig.parse({"space": "analytic", "base": base, "early_stopping": {"rungs": [9, 81]}}, "test"))

@@ -7,12 +7,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from trainables.analytic import evaluate
 from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError
 from veil.protocol.score import Estimate
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import EarlyScore, Manifest, StudyFolder, TrialRecord
 from veil.sweep.space import anchor_settings, load_space, sample_settings
-from veil.sweep.storage import finished_count, interrupted_trials, open_study, tell
+from veil.sweep.storage import finished_count, interrupted_trials, make_sampler, open_study, tell
 
 SEARCH = SearchConfig(space="smoke", trials=4)
 
@@ -38,6 +39,12 @@ def record(number: int, state: str) -> TrialRecord:
         objectives=exact if state == "valid" else {},
         reason=None if state == "valid" else "because",
     )
+
+
+def stopped(number: int) -> TrialRecord:
+    exact = record(number, "valid").objectives
+    early = EarlyScore(images=9, objectives=exact, rank=2, of=3, verdict="stopped")
+    return record(number, "stopped").model_copy(update={"early_scores": (early,)})
 
 
 def reopen(folder: StudyFolder) -> optuna.Study:
@@ -70,7 +77,7 @@ def test_anchors_of_the_settings_come_first_and_can_be_added_later(folder: Study
         for _ in range(times):
             trial = study.ask()
             found.append(sample_settings(space, trial))
-            tell(study, trial, record(trial.number, "valid"))
+            tell(study, trial, record(trial.number, "valid"), {})
         return found
 
     own = [(anchor.trainable, anchor_settings(space, anchor)) for anchor in space.anchors()[:2]]
@@ -82,7 +89,7 @@ def test_anchors_of_the_settings_come_first_and_can_be_added_later(folder: Study
 
 def test_values_are_told_in_the_order_of_the_objectives(folder: StudyFolder) -> None:
     study = reopen(folder)
-    tell(study, study.ask(), record(0, "valid"))
+    tell(study, study.ask(), record(0, "valid"), {})
     assert study.trials[0].values == [0.2, 0.7]
     assert study.directions == [optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE]
 
@@ -90,10 +97,52 @@ def test_values_are_told_in_the_order_of_the_objectives(folder: StudyFolder) -> 
 @pytest.mark.parametrize("state", ["invalid", "diverged", "failed"])
 def test_a_trial_without_a_valid_score_fails_with_its_reason(folder: StudyFolder, state: str) -> None:
     study = reopen(folder)
-    tell(study, study.ask(), record(0, state))
+    tell(study, study.ask(), record(0, state), {})
     (trial,) = study.get_trials(states=(TrialState.FAIL,))
     assert trial.values is None
     assert trial.user_attrs["state"] == state and trial.user_attrs["reason"] == "because"
+
+
+def test_a_trial_that_was_stopped_early_is_pruned_without_values(folder: StudyFolder) -> None:
+    study = reopen(folder)
+    tell(study, study.ask(), stopped(0), {})
+    (trial,) = study.get_trials(states=(TrialState.PRUNED,))
+    assert trial.values is None and not trial.intermediate_values
+    assert finished_count(study) == 1 and not study.best_trials
+
+
+def test_constraints_are_told_with_the_result(folder: StudyFolder) -> None:
+    study = reopen(folder)
+    for number, outcome in enumerate((record(0, "valid"), stopped(1), record(2, "invalid"))):
+        assert study.ask().number == number
+        tell(study, optuna.Trial(study, study.trials[number]._trial_id), outcome, {"leak": 0.15, "utility": 0.5})
+    told = [pytest.approx(trial.constraints) for trial in study.trials[:3]]
+    assert told == [{"leak": 0.05, "utility": -0.2}, {"leak": 0.05, "utility": -0.2}, {}]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_warm_start_is_not_drawn_again_by_its_own_seed(sampler: str) -> None:
+    def first(**search: str) -> float:
+        study = optuna.create_study(sampler=make_sampler(SearchConfig(sampler=sampler, **search)))
+        return study.ask().suggest_float("x", 0, 1)
+
+    assert first() == first() != first(warm_start="old") == first(warm_start="old") != first(warm_start="older")
+
+
+def test_the_sampler_looks_for_what_keeps_the_constraints() -> None:
+    shares = []
+    for constraints in ({}, {"leak": 0.2}):
+        search = SearchConfig.parse({"space": "analytic", "constraints": constraints}, "test")
+        study = optuna.create_study(directions=["minimize", "maximize"], sampler=make_sampler(search))
+        for number in range(100):
+            trial = study.ask()
+            leak, utility = evaluate(trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1))
+            exact = {"leak": leak, "utility": utility}
+            objectives = {name: Estimate(value=value, low=value, high=value) for name, value in exact.items()}
+            ended = record(number, "valid").model_copy(update={"objectives": objectives})
+            tell(study, trial, ended, search.constraints)
+        shares.append(sum(trial.values[0] <= 0.2 for trial in study.trials[50:]) / 50)
+    assert shares[1] > shares[0] + 0.15, shares
 
 
 def test_interrupted_trials_keep_their_numbers_and_recorded_ones_are_told(folder: StudyFolder) -> None:
@@ -102,7 +151,7 @@ def test_interrupted_trials_keep_their_numbers_and_recorded_ones_are_told(folder
         study.ask()
     folder.write_record(record(1, "valid"))  # it ended, but the driver was killed before it told
     later = reopen(folder)
-    assert [trial.number for trial in interrupted_trials(later, folder)] == [0, 2]
+    assert [trial.number for trial in interrupted_trials(later, folder, {})] == [0, 2]
     assert finished_count(later) == 1 and later.trials[1].values == [0.2, 0.7]
 
 

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from veil.config import StudyConfig
 from veil.errors import ConfigError, TrackingError
 from veil.protocol.score import Estimate, RungScore, TrialScore
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import EarlyScore, Manifest, StudyFolder, TrialRecord
 from veil.tracking import Tracker
 from veil.tracking.metrics import trial_metrics
 from veil.tracking.models import ModelName
@@ -108,6 +108,29 @@ def test_three_levels_each_exactly_once(study: StudyConfig) -> None:
     assert trial.info.status == "FINISHED"
     artifacts = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}").list_artifacts(trial.info.run_id)
     assert [item.path for item in artifacts] == ["record.json"]
+
+
+def test_a_trial_that_was_stopped_early_keeps_its_rungs_and_no_objective(study: StudyConfig) -> None:
+    folder = StudyFolder(study.folder)
+    early = tuple(
+        EarlyScore(
+            images=images, objectives={"leak": Estimate(value=leak, low=leak, high=leak)}, rank=rank, of=5,
+            verdict="goes on" if images == 9 else "stopped",
+        )
+        for images, leak, rank in ((9, 0.7, 2), (27, 0.6, 4))
+    )  # fmt: skip
+    stopped = record(8, "invalid").model_copy(
+        update={"state": "stopped", "score": None, "reason": "rung 27: rank 4 of 5 by leak", "early_scores": early}
+    )
+    Tracker(study, MANIFEST).log_trial(stopped, folder)
+    (trial,) = [run for run in runs(study, "trial") if run.data.tags["veil.trial"] == "8"]
+    assert (trial.info.status, trial.data.tags["veil.state"]) == ("KILLED", "stopped")
+    assert trial.data.tags["veil.reason"] == "rung 27: rank 4 of 5 by leak"
+    assert not any(key.startswith("objective/") for key in trial.data.metrics)
+    client = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}")
+    for key, values in (("rung/leak", [0.7, 0.6]), ("rung/rank", [2.0, 4.0]), ("rung/of", [5.0, 5.0])):
+        history = client.get_metric_history(trial.info.run_id, key)
+        assert [(point.step, point.value) for point in history] == list(zip((9, 27), values, strict=True))
 
 
 def test_trial_that_was_half_logged_is_completed(study: StudyConfig) -> None:
