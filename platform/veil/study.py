@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -223,9 +224,10 @@ class StudyFolder:
         _write_text(self.record_path(record.number), record.model_dump_json(indent=2))
 
     def note_attempt(self, number: int) -> None:
-        """Write down that a process starts working on a trial."""
+        """Write down that a process starts working on a trial, and where."""
+        attempt = {"started": time.time(), "host": socket.gethostname(), "process": os.getpid()}
         with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"started": time.time(), "process": os.getpid()}) + "\n")
+            log.write(json.dumps(attempt) + "\n")
 
     def attempts(self, number: int) -> int:
         """How many processes have worked on a trial."""
