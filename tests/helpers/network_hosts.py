@@ -60,8 +60,6 @@ PermitRootLogin prohibit-password
 StrictModes no
 UsePAM no
 PidFile none
-Subsystem sftp internal-sftp
-{environment}
 """
 
 
@@ -137,16 +135,13 @@ class Host:
 
 
 @contextmanager
-def network_of_hosts(
-    folder: Path, addresses: dict[str, str], also: dict[Path, str], variables: dict[str, str]
-) -> Iterator[dict[str, Host]]:
+def network_of_hosts(folder: Path, addresses: dict[str, str], also: dict[Path, str]) -> Iterator[dict[str, Host]]:
     """Hosts that reach each other, all switched on; root of each may log in to any of them by `~/.ssh/id_ed25519`.
 
     Args:
         folder: where their files lie; its `shared` is /srv/veil on all of them.
         addresses: IPv4 address by host name.
         also: folders of this machine that all hosts see, with the names below /mnt that they see them under.
-        variables: environment of everything that is started over SSH.
     """
     shared = folder / "shared"
     shared.mkdir(parents=True)
@@ -172,9 +167,7 @@ def network_of_hosts(
             (own / "home" / "veil-env").symlink_to("/mnt/env")
             shutil.copy(key.with_suffix(".pub"), own / "authorized_keys")
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(own / "key")], check=True)
-            set_all = " ".join(f'"{key}={value}"' for key, value in variables.items())
-            environment = f"SetEnv {set_all}" if set_all else ""
-            (own / "sshd_config").write_text(_SSHD.format(address=address, environment=environment))
+            (own / "sshd_config").write_text(_SSHD.format(address=address))
             hosts[name] = Host(name, address, own, boot, switch)
             hosts[name].switch_on()
         yield hosts
@@ -206,10 +199,16 @@ def environment_for_hosts(folder: Path, constraints: Path) -> dict[Path, str]:
     interpreter = Path(sys.executable).resolve()
     (folder / "bin" / "python").symlink_to(interpreter)
     (folder / "pyvenv.cfg").write_text(f"home = {interpreter.parent}\n")
-    for name, target in {"veil": "veil.cli:main", "ray": "ray.scripts.scripts:main", "mlflow": "mlflow.cli:cli"}.items():
+    for name, target in {
+        "veil": "veil.cli:main",
+        "ray": "ray.scripts.scripts:main",
+        "mlflow": "mlflow.cli:cli",
+    }.items():
         module, function = target.split(":")
         script = folder / "bin" / name
-        script.write_text(f"#!/mnt/env/bin/python\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+        script.write_text(
+            f"#!/mnt/env/bin/python\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        )
         script.chmod(0o755)
     shutil.copy(constraints, folder / "constraints.txt")
     return {folder: "env", **seen}

@@ -1,6 +1,7 @@
 """The file of a cluster for Ray's launcher: read, completed and checked as `ray up` does it, and started by nobody."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,6 @@ class ClusterSettings(Settings):
     """What Veil must know of a cluster; it stands in the file as `metadata.veil`, which Ray ignores."""
 
     storage: Path = Field(description="folder that all nodes mount under this name")
-    command: str = Field("veil", description="how Veil is called on the head")
     tunnels: dict[str, int] = Field({}, description="ports on the head's loopback address, by what listens there")
 
 
@@ -115,6 +115,9 @@ def _completed(path: Path, written: dict[str, Any]) -> dict[str, Any]:
         ConfigError: it would refuse them.
     """
     import jsonschema
+
+    # Ray tells which defaults it fills in.
+    logging.getLogger("ray.autoscaler").setLevel(logging.WARNING)
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     try:
@@ -122,8 +125,10 @@ def _completed(path: Path, written: dict[str, Any]) -> dict[str, Any]:
         validate_config(filled)
     except jsonschema.ValidationError as error:
         where = error.json_path.removeprefix("$").removeprefix(".") or "(top level)"
-        unknown = [key for key in error.instance if key not in error.schema.get("properties", ())]
-        hint = f"; {nearest(unknown[0], error.schema['properties'])}" if error.validator == "additionalProperties" else ""
+        hint = ""
+        if error.validator == "additionalProperties":
+            known = error.schema.get("properties", {})
+            hint = "; " + nearest(next(key for key in error.instance if key not in known), known)
         raise ConfigError(f"{path}: Ray refuses setting {where!r}: {error.message}{hint}") from None
     except (ValueError, RuntimeError, click.ClickException) as error:
         raise ConfigError(f"{path}: Ray refuses it: {error}") from None

@@ -59,8 +59,8 @@ def check_nodes_see(file: Path) -> None:
     blind = [node["NodeManagerAddress"] for node, sees in zip(nodes, seen, strict=True) if not sees]
     if blind:
         raise ConfigError(
-            f"{len(blind)} of {len(nodes)} nodes do not see {file} ({', '.join(blind)}): set `root` to a folder that all "
-            "nodes mount (--set root=FOLDER)"
+            f"{len(blind)} of {len(nodes)} nodes do not see {file} ({', '.join(blind)}): set `root` to a folder that "
+            "all nodes mount (--set root=FOLDER)"
         )
 
 

@@ -48,8 +48,8 @@ def nodes_for_trials(cluster: ClusterDefinition, config: StudyConfig) -> list[No
     if not fitting:
         offered = "; ".join(f"{node.name} {_resources(node)}" for node in workers)
         raise ConfigError(
-            f"a trial of study {config.study!r} needs {needed['CPU']} CPUs and {needed['GPU']:g} GPUs, which no node of "
-            f"{cluster.path} offers ({offered}); change search.cpus_per_trial and search.gpus_per_trial"
+            f"a trial of study {config.study!r} needs {needed['CPU']} CPUs and {needed['GPU']:g} GPUs, which no node "
+            f"of {cluster.path} offers ({offered}); change search.cpus_per_trial and search.gpus_per_trial"
         )
     return fitting
 
@@ -70,11 +70,9 @@ def print_plan(cluster: ClusterDefinition, config: StudyConfig, source: list[str
     study, changed = study_on_cluster(cluster, config)
     console.print(f"{cluster.path} keeps Ray's schema. Nothing was started. `ray up` would start {cluster.name!r}:\n")
     console.print(_nodes_table(cluster))
-    console.print(
-        f"\nat most {cluster.max_workers} workers; one with nothing to do is ended after {cluster.idle_minutes:g} minutes"
-        if cluster.provider != "local"
-        else f"\nat most {cluster.max_workers} workers"
-    )
+    # Ray keeps machines of one's own, and gives rented ones back.
+    idle = "" if cluster.provider == "local" else f"; idle ones end after {cluster.idle_minutes:g} minutes"
+    console.print(f"\nat most {cluster.max_workers} workers{idle}")
     console.print(f"a trial of study {config.study!r} fits {', '.join(node.name for node in fitting)}\n")
     console.print(_places_table(cluster, study))
     overrides = [word for setting in changed for word in ("--set", setting)]
@@ -130,7 +128,7 @@ def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
     job = f"--working-dir . -- env PYTHONPATH=platform:. veil {sweep}"
     return {
         "start": [*first, f"ray up {file}"],
-        "sweep, from the head": [f"ray exec {file} {shlex.quote(f'cd ~/veil && {settings.command} {sweep}')} --tmux"],
+        "sweep, from the head": [f"ray exec {file} {shlex.quote(f'cd ~/veil && veil {sweep}')} --tmux"],
         "tunnels, in a terminal of their own": [tunnel, *pages],
         "or sweep, from here through the tunnel": [f"RAY_AUTH_MODE=token ray job submit --address {dashboard} {job}"],
         "stop": [f"ray down {file}"],

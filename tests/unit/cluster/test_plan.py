@@ -64,7 +64,9 @@ def test_only_nodes_that_hold_a_trial_fit(cluster, search, names):
     assert [node.name for node in nodes_for_trials(cluster, study(**search))] == names
 
 
-@pytest.mark.parametrize("search", [{"cpus_per_trial": 17}, {"gpus_per_trial": 2}, {"cpus_per_trial": 9, "gpus_per_trial": 1}])
+@pytest.mark.parametrize(
+    "search", [{"cpus_per_trial": 17}, {"gpus_per_trial": 2}, {"cpus_per_trial": 9, "gpus_per_trial": 1}]
+)
 def test_a_trial_that_no_node_can_hold_is_refused(cluster, search):
     with pytest.raises(ConfigError, match="search.cpus_per_trial"):
         nodes_for_trials(cluster, study(**search))
