@@ -74,7 +74,7 @@ class Cluster(NamedTuple):
 
     def on_head(self, command: str) -> list[str]:
         """Command line that runs a shell command on the head, as `ray exec` does, with the plug-in at hand."""
-        shell = f"bash --login -c -i {shlex.quote(f'export PYTHONPATH=~/plugin; {command}')}"
+        shell = f"bash --login -c -i {shlex.quote(f'source ~/.bashrc; export PYTHONPATH=~/plugin; {command}')}"
         quiet = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         return self.hosts["laptop"].command(["ssh", *quiet.split(), f"root@{ADDRESSES['head']}", shell])
 
