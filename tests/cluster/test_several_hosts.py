@@ -230,7 +230,7 @@ def test_a_host_is_lost_and_returns_while_a_study_runs(cluster: Cluster) -> None
         "spread",
         space="analytic",
         trials=trials,
-        max_concurrent_trials=2 * CORES,
+        max_concurrent_trials=4,  # a gigabyte each
         base={"analytic": {"sleep_seconds": sleep}},
     )
     cluster.tell(f"$ veil sweep --config spread.yaml --address auto: {trials} trials of {sleep:.0f} s")

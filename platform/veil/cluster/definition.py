@@ -3,8 +3,9 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import yaml
@@ -23,7 +24,8 @@ class ClusterSettings(Settings):
     tunnels: dict[str, int] = Field({}, description="ports on the head's loopback address, by what listens there")
 
 
-class NodeType(NamedTuple):
+@dataclass(frozen=True)
+class NodeType:
     """One kind of node.
 
     Attributes:
@@ -41,7 +43,8 @@ class NodeType(NamedTuple):
     image: str | None
 
 
-class ClusterDefinition(NamedTuple):
+@dataclass(frozen=True)
+class ClusterDefinition:
     """What `ray up` would start.
 
     Attributes:
