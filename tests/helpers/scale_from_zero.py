@@ -13,47 +13,10 @@ from pathlib import Path
 
 import yaml
 from ray._raylet import GcsClient
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 from ray.cluster_utils import AutoscalingCluster
 
 IDLE_MINUTES = 0.2
 SECONDS_TO_SHRINK = 900
-
-
-# Ray's wheel lacks the file that AutoscalingCluster reads its defaults from.
-DEFAULTS = {
-    "cluster_name": "fake",
-    # All nodes share one address, and nobody logs in to them.
-    "provider": {
-        "type": "fake_multinode",
-        "use_node_id_as_ip": True,
-        "disable_node_updaters": True,
-        "disable_launch_config_check": True,
-        "launch_multiple": True,
-        "head_node_id": FAKE_HEAD_NODE_ID,
-    },
-    "head_node_type": "ray.head.default",
-    "upscaling_speed": 1.0,
-    "auth": {},
-    "docker": {},
-    **{f"{kind}_commands": [] for kind in ("initialization", "setup", "head_setup", "worker_setup")},
-    **{f"{kind}_start_ray_commands": [] for kind in ("head", "worker")},
-    "file_mounts": {},
-    "cluster_synced_files": [],
-    "file_mounts_sync_continuously": False,
-    "rsync_exclude": [],
-    "rsync_filter": [],
-}
-
-
-class FakeCluster(AutoscalingCluster):
-    """AutoscalingCluster with defaults of its own."""
-
-    def _generate_config(
-        self, head_resources: dict, worker_node_types: dict, autoscaler_v2: bool = False, **settings: object
-    ) -> dict:
-        head = {"resources": head_resources, "node_config": {}, "max_workers": 0}
-        return DEFAULTS | {"available_node_types": worker_node_types | {"ray.head.default": head}} | settings
 
 
 def workers(client: GcsClient) -> int:
@@ -75,7 +38,7 @@ def main(definition: Path, study: Path) -> None:
         for name, node in written["available_node_types"].items()
         if name != head
     }
-    cluster = FakeCluster(
+    cluster = AutoscalingCluster(
         head_resources=dict(written["available_node_types"][head]["resources"]),
         worker_node_types=types,
         autoscaler_v2=True,
