@@ -224,7 +224,7 @@ def test_a_host_is_lost_and_returns_while_a_study_runs(cluster: Cluster) -> None
     # One host alone must not be done before the other is back: Ray notices the loss within a minute, and the machine's
     # own pace decides how long the host takes to join. A trial must also last longer than a worker takes to start:
     # Tune gives a trial that waits for one to any worker that becomes free meanwhile.
-    trials = 18
+    trials = 14
     sleep = max(60.0, 1.5 * cluster.seconds)
     folder = cluster.study(
         "spread",
