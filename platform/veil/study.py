@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -271,9 +272,10 @@ class StudyFolder:
         return {int(path.parent.parent.name): _parse_early_score(path) for path in paths}
 
     def note_attempt(self, number: int) -> None:
-        """Write down that a process starts working on a trial."""
+        """Write down that a process starts working on a trial, and where."""
+        attempt = {"started": time.time(), "host": socket.gethostname(), "process": os.getpid()}
         with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"started": time.time(), "process": os.getpid()}) + "\n")
+            log.write(json.dumps(attempt) + "\n")
 
     def attempts(self, number: int) -> int:
         """How many processes have worked on a trial."""

@@ -31,7 +31,7 @@ LAYERS = (
     ("study",),
     ("points", "importance", "sealed", "serving"),
     ("overview",),
-    ("tracking", "reporting"),
+    ("tracking", "reporting", "cluster"),
     ("preparing", "sweep", "picking", "attacking", "anonymizing", "teaching", "exporting", "report"),
     ("cli",),
 )
@@ -43,7 +43,7 @@ VISIBLE_TO_SEARCH_SPACES = {"config", "objectives", "registry", "interfaces"}
 
 # Libraries that one part wraps for all others.
 WRAPPED = {
-    "ray": ("veil.preparing", "veil.sweep"),
+    "ray": ("veil.cluster", "veil.preparing", "veil.sweep"),
     "optuna": ("veil.importance", "veil.sweep", "search_spaces"),
     "mlflow": ("veil.tracking",),
     "pooch": ("veil.assets",),
@@ -202,7 +202,7 @@ def test_standard_platform_is_found_from_the_repository_root():
         ("veil.runtime.runtime", "def f():\n    from veil.tracking import Tracker", "runtime lies below tracking"),
         ("veil.metrics.roc", "from ..protocol import pairs", "metrics lies below protocol"),
         ("veil.protocol.ladder", "import trainables.attackers", "by discovery"),
-        ("veil.runtime.runtime", "import ray.train", "only veil.preparing and veil.sweep may"),
+        ("veil.runtime.runtime", "import ray.train", "only veil.cluster and veil.preparing and veil.sweep may"),
         ("veil.interfaces", "import optuna", "only veil.importance and veil.sweep and search_spaces may"),
         ("veil.cli", "from mlflow.tracking import MlflowClient", "only veil.tracking may"),
         ("trainables.gan.loop", "import mlflow", "only veil.tracking may"),

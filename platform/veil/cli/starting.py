@@ -14,6 +14,8 @@ from veil.cli.options import ConfigOption, PresetOption, SetOption, load_config
 from veil.cli.terminal import console, errors
 from veil.errors import VeilError
 
+DEFAULT_CLUSTER = Path("cluster.yaml")
+
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -148,3 +150,24 @@ def train_teacher(
     from veil.teaching import train_teacher as train
 
     train(Plan(dataset, root, out, set_ or [], workers, device, precision), console)
+
+
+@commands.command(
+    {
+        "veil cluster": "cluster.yaml, with the study that ships as smoke",
+        "veil cluster platform/cluster/on-premise.yaml --preset frontier": "machines of your own, and another study",
+    },
+)
+def cluster(
+    file: Annotated[Path, typer.Argument(help="File for Ray's cluster launcher.")] = DEFAULT_CLUSTER,
+    config: ConfigOption = None,
+    preset: PresetOption = "smoke",
+    set_: SetOption = None,
+) -> None:
+    """Check a cluster's file, and print what it would start, where data and databases lie, and every command."""
+    from veil.cluster.definition import read_cluster
+    from veil.cluster.plan import print_plan
+
+    source = ["--config", str(config)] if config is not None else ["--preset", preset]
+    source += [word for setting in set_ or () for word in ("--set", setting)]
+    print_plan(read_cluster(file), load_config(config, preset, set_), source, console)

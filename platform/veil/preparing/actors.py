@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util import ActorPool
 
+from veil.cluster.joining import QUIET, join_cluster
 from veil.datasets.dataset import SourceImage
 from veil.errors import DataError, VeilError
 from veil.faces.storage import TableFolder
@@ -95,11 +96,10 @@ def _running_ray(workers: int | None, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address is not None:
-        ray.init(address=address, **common)
+        join_cluster(address)
     else:
-        ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **common)
+        ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **QUIET)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from veil.assets import cache_folder
+from veil.cluster.joining import QUIET, check_nodes_see, join_cluster
 from veil.config import StudyConfig, hash_values
 from veil.errors import AssetError, ConfigError, TrackingError
 from veil.faces.study_faces import PreparedFaces, StudyFaces
@@ -140,8 +141,8 @@ def _run_trials(
     mirror: "_Mirror",
     address: str | None,
 ) -> None:
-    _start_ray(config, address)
     try:
+        _start_ray(config, address)
         tuner = tune.Tuner(
             tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
             tune_config=tune.TuneConfig(
@@ -170,9 +171,9 @@ def _start_ray(config: StudyConfig, address: str | None) -> None:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
     # A trial that is not valid reports no objective, on purpose.
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if address is not None:
-        ray.init(address=address, **common)
+        join_cluster(address)
+        check_nodes_see(StudyFolder(config.folder.resolve()).manifest_path)
         return
     needed = config.search.cpus_per_trial * config.search.workers_per_trial
     available = os.cpu_count() or 1
@@ -184,7 +185,7 @@ def _start_ray(config: StudyConfig, address: str | None) -> None:
     # With training workers of their own, trials only wait: one core more than there are lets all workers start.
     spare = 1 if config.search.workers_per_trial > 1 else 0
     ray.init(
-        "local", num_cpus=available + spare, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **common
+        "local", num_cpus=available + spare, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **QUIET
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,8 @@ class Tracker:
         # Schema migrations of a new database are told step by step, which buries what a user must read.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
+        # A server's client would print two addresses for each run that ends, between the lines of the sweep.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._config = config
         self._manifest = manifest
         self._sweeping = sweeping

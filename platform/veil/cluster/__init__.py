@@ -1,0 +1,1 @@
+"""Clusters of machines: what their launcher's file would start, and how a driver joins one."""
