@@ -1,12 +1,17 @@
-"""Files and folders that appear complete or not at all."""
+"""Files and folders that appear complete or not at all, and disks that take no more of them."""
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
-from veil.errors import DataError
+from veil.errors import DataError, StorageError
+
+_STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def require_writable(folder: Path) -> None:
@@ -68,3 +73,37 @@ def folder_when_complete(path: Path) -> Iterator[Path]:
             temporary.rename(path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+
+
+@contextmanager
+def storage_faults_named(folder: Path) -> Iterator[None]:
+    """Turn whatever a full or broken disk makes a block raise into one error that says so.
+
+    Args:
+        folder: that the block writes to.
+
+    Raises:
+        StorageError: the disk is full, over its quota, read-only, broken or gone.
+    """
+    try:
+        yield
+    except Exception as error:
+        fault = storage_fault(error)
+        if fault is None or isinstance(error, StorageError):
+            raise
+        free = ", ".join(f"{shutil.disk_usage(path).free / 1e6:.0f} MB in {path}" for path in (folder, gettempdir()))
+        raise StorageError(
+            f"cannot write to {folder}: {fault} (free: {free}); make room, then run `veil resume {folder.name}`"
+        ) from error
+
+
+def storage_fault(error: BaseException | None) -> str | None:
+    """What is wrong with a disk, if that is what an error, or one that caused it, is about."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STORAGE_FAULTS:
+            return os.strerror(error.errno)
+        # Libraries that write by themselves (safetensors, torch) keep no more than the words.
+        if os.strerror(errno.ENOSPC) in str(error):
+            return os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None

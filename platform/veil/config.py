@@ -251,6 +251,7 @@ class SearchConfig(Settings):
     cpus_per_trial: int = Field(1, ge=1)
     gpus_per_trial: float = Field(0.0, ge=0)
     workers_per_trial: int = Field(1, ge=1, description="above 1, training runs under Ray Train")
+    max_failures: int = Field(2, ge=0, description="how often a trial, or its training, goes on after its process died")
     anchors: tuple[AnchorConfig, ...] = Field((), description="tried first, before what the space tries")
     base: dict[str, Any] = Field({}, description="settings that every trial of a trainable shares, by trainable")
     early_stopping: EarlyStoppingConfig | None = Field(None, description="None trains every trial to its end")

@@ -28,6 +28,10 @@ class RefusedError(ProtocolError):
     """What was measured on sealed people does not keep what was asked for."""
 
 
+class StorageError(VeilError):
+    """A disk is full, or cannot be written any more: whatever is running has to stop until that is mended."""
+
+
 class DivergedError(VeilError):
     """Training produced a loss that is not finite."""
 

@@ -1,21 +1,16 @@
-"""How much of an objective each sampled setting explains: Optuna's fANOVA over a study's database."""
+"""How much of an objective each sampled setting explains: Optuna's fANOVA over a study's trials."""
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from veil.errors import DataError
 from veil.frontier.importance import Importance
 from veil.objectives import Objective
 from veil.study import StudyFolder
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+from veil.trial_log import finished_trials
 
 LEAST_TRIALS = 10
 """With fewer, the forest that fANOVA grows has learnt nothing."""
@@ -34,7 +29,7 @@ def setting_importance(
     importance of its own.
 
     Args:
-        folder: the study; its database is only read, and another process may write to it meanwhile.
+        folder: the study; another process may run it meanwhile.
         methods: numbers of valid trials by method.
         objectives: of the study, in order.
 
@@ -42,7 +37,7 @@ def setting_importance(
         one entry for each method with `LEAST_TRIALS` trials or more of which two settings vary.
 
     Raises:
-        DataError: the database cannot be read.
+        DataError: its journal cannot be read.
     """
     if not folder.optuna_path.exists() or all(len(numbers) < LEAST_TRIALS for numbers in methods.values()):
         return []
@@ -58,24 +53,6 @@ def setting_importance(
         if any(shares.values()):
             found.append(Importance(method, len(chosen), shares))
     return found
-
-
-def finished_trials(folder: StudyFolder) -> list[FrozenTrial]:
-    """Trials of a study's database that have objectives.
-
-    Raises:
-        DataError: the database cannot be read.
-    """
-    # Read-only, so that looking at a study that runs can neither change it nor keep its driver from writing.
-    address = f"sqlite:///file:{folder.optuna_path.resolve()}?mode=ro&uri=true"
-    try:
-        storage = RDBStorage(address, skip_table_creation=True)
-        study = optuna.load_study(study_name=folder.name, storage=storage)
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        storage.remove_session()
-    except (OptunaError, SQLAlchemyError, KeyError) as error:
-        raise DataError(f"cannot read the study database {folder.optuna_path}: {error}") from error
-    return trials
 
 
 def _shares(study: optuna.Study, index: int) -> dict[str, float]:

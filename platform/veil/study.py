@@ -156,8 +156,8 @@ class StudyFolder:
 
     @property
     def optuna_path(self) -> Path:
-        """Optuna's database."""
-        return self.path / "optuna.db"
+        """Journal in which Optuna keeps the trials."""
+        return self.path / "optuna.log"
 
     @property
     def page_path(self) -> Path:
@@ -231,6 +231,13 @@ class StudyFolder:
         """Losses over images seen, one JSON object a line, as the trial's own process reported them."""
         return self.trial(number) / "progress.jsonl"
 
+    def images_seen(self, number: int) -> int:
+        """Images that a trial's training had seen when it last reported; 0 where it never did."""
+        path = self.progress_path(number)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        seen = [json.loads(line)["progress/images"] for line in lines if line.endswith("}")]
+        return int(max(seen, default=0))
+
     def record_path(self, number: int) -> Path:
         """Where a trial's record lies once it is finished."""
         return self.trial(number) / "record.json"
@@ -281,6 +288,10 @@ class StudyFolder:
         """How many processes have worked on a trial."""
         path = self.trial(number) / "attempts.jsonl"
         return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+    def finished(self) -> list[int]:
+        """Numbers of all trials that have a record, in order."""
+        return sorted(int(path.parent.name) for path in self.path.glob("trials/*/record.json"))
 
     def records(self) -> list[TrialRecord]:
         """Records of all finished trials, in order of their numbers."""

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from veil.cli import ExitStatus, app
 from veil.errors import VeilError
 from veil.study import StudyFolder
+from veil.trial_log import stored_trials
 
 
 def run_veil(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -49,8 +50,8 @@ def write_analytic_study(folder: Path, name: str, trials: int, **base: object) -
 
 
 def optuna_trials(folder: StudyFolder) -> list[optuna.trial.FrozenTrial]:
-    """All trials of a study's database."""
-    return optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder.optuna_path}").get_trials()
+    """All trials of a study."""
+    return stored_trials(folder)
 
 
 def mlflow_runs(folder: StudyFolder, kind: str) -> list[Run]:

@@ -8,11 +8,13 @@ import optuna
 import pytest
 import yaml
 from mlflow import MlflowClient
+from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil
 
 from veil.study import StudyFolder
 from veil.sweep.stopping import is_control
+from veil.trial_log import ReadOnlyJournal
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -109,7 +111,7 @@ def test_another_study_starts_from_it(swept: tuple[StudyFolder, str]) -> None:
     assert own == sorted(int(run.data.tags["veil.trial"]) for run in mlflow_runs(warm, "trial"))
     for trial in trials:
         assert trial.constraints == {"leak": pytest.approx(trial.values[0] - 0.3)}
-    study = optuna.load_study(study_name="warm", storage=f"sqlite:///{warm.optuna_path}")
+    study = optuna.load_study(study_name="warm", storage=JournalStorage(ReadOnlyJournal(str(warm.optuna_path))))
     assert all(trial.values[0] <= 0.3 for trial in study.best_trials)
 
     refused = call_veil("sweep", "--config", str(path), "--set", "study=other", "--set", "suite.far=0.02")

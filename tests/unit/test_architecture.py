@@ -29,7 +29,8 @@ LAYERS = (
     ),
     ("protocol",),
     ("study",),
-    ("points", "importance", "sealed", "serving"),
+    ("points", "trial_log", "sealed", "serving"),
+    ("importance",),
     ("overview",),
     ("tracking", "reporting", "cluster"),
     ("preparing", "sweep", "picking", "attacking", "anonymizing", "teaching", "exporting", "report"),
@@ -44,7 +45,7 @@ VISIBLE_TO_SEARCH_SPACES = {"config", "objectives", "registry", "interfaces"}
 # Libraries that one part wraps for all others.
 WRAPPED = {
     "ray": ("veil.cluster", "veil.preparing", "veil.sweep"),
-    "optuna": ("veil.importance", "veil.sweep", "search_spaces"),
+    "optuna": ("veil.trial_log", "veil.importance", "veil.sweep", "veil.tracking.dashboard", "search_spaces"),
     "mlflow": ("veil.tracking",),
     "pooch": ("veil.assets",),
     "requests": ("veil.assets",),
@@ -203,7 +204,11 @@ def test_standard_platform_is_found_from_the_repository_root():
         ("veil.metrics.roc", "from ..protocol import pairs", "metrics lies below protocol"),
         ("veil.protocol.ladder", "import trainables.attackers", "by discovery"),
         ("veil.runtime.runtime", "import ray.train", "only veil.cluster and veil.preparing and veil.sweep may"),
-        ("veil.interfaces", "import optuna", "only veil.importance and veil.sweep and search_spaces may"),
+        (
+            "veil.interfaces",
+            "import optuna",
+            "only veil.trial_log and veil.importance and veil.sweep and veil.tracking.dashboard and search_spaces may",
+        ),
         ("veil.cli", "from mlflow.tracking import MlflowClient", "only veil.tracking may"),
         ("trainables.gan.loop", "import mlflow", "only veil.tracking may"),
         ("trainables.gan.loop", "from veil.sweep.trial import run", "trainables may not see sweep"),

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from veil.overview import Overview, study_overview
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.trial_log import open_journal
 
 MANIFEST = Manifest(
     space="smoke", base_hash="b", suite_hash="a", data_hash="d", contract_hash="c", objectives=("leak", "utility")
@@ -29,14 +29,14 @@ MANIFEST = Manifest(
 N_PEOPLE, N_GAN, N_BLUR = 12, 12, 3
 SEES = ("pixels", "landmarks")
 
-# Only the standard library, so that it starts while the reader reads. It publishes copies of a record and keeps the
-# study's database busy.
-WRITER = """
-import json, os, pathlib, sqlite3, sys
+# Only the standard library, so that it starts while the reader reads. It publishes copies of a record and appends to
+# the study's journal, each line in two halves.
+WRITER = r"""
+import json, os, pathlib, sys
 study, first, count = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 record = json.loads((study / "trials" / "00000" / "record.json").read_text())
 spreads = (study / "trials" / "00000" / "spreads.npz").read_bytes()
-database = sqlite3.connect(study / "optuna.db", timeout=1)
+journal = open(study / "optuna.log", "ab", buffering=0)
 print("ready", flush=True)
 for number in range(first, first + count):
     folder = study / "trials" / f"{number:05d}"
@@ -44,8 +44,9 @@ for number in range(first, first + count):
     (folder / "spreads.npz").write_bytes(spreads)
     (folder / "new").write_text(json.dumps(record | {"number": number}))
     os.replace(folder / "new", folder / "record.json")
-    with database:
-        database.execute("UPDATE trial_params SET param_value = param_value WHERE trial_id = 1")
+    line = json.dumps({"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"n": number}}).encode()
+    journal.write(line[:20])
+    journal.write(line[20:] + b"\n")
 print("done", flush=True)
 """
 
@@ -85,7 +86,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     folder, seed = StudyFolder(config.folder), np.random.default_rng(0)
     folder.create(config, MANIFEST)
     study = optuna.create_study(
-        storage=f"sqlite:///{folder.optuna_path}", study_name="toy", directions=["minimize", "maximize"]
+        storage=open_journal(folder.optuna_path), study_name="toy", directions=["minimize", "maximize"]
     )
     study.add_trials([add_trial(folder, number, "gan", seed) for number in range(N_GAN)])
     study.add_trials([add_trial(folder, N_GAN + number, "classical", seed) for number in range(N_BLUR)])
@@ -166,25 +167,22 @@ def test_a_study_is_read_while_another_process_writes_it(folder: StudyFolder) ->
         counts = [len(look(folder, ("gan",)).points)]
         while writer.poll() is None:
             counts.append(len(look(folder, ("gan",)).points))
-        assert writer.stdout.read() == "done\n", "a reader must never keep the writer from its database"
+        assert writer.stdout.read() == "done\n", "a reader must never keep the writer from its journal"
     counts.append(len(look(folder, ("gan",)).points))
     assert counts == sorted(counts) and counts[-1] == N_GAN + added
 
 
-def test_reading_locks_and_changes_no_database(folder: StudyFolder) -> None:
+def test_reading_changes_no_journal_and_waits_for_no_writer(folder: StudyFolder) -> None:
+    lock = folder.path / "optuna.log.lock"
+    lock.symlink_to(folder.optuna_path)  # as a driver holds it while it writes
+    with folder.optuna_path.open("ab") as half_written:
+        half_written.write(b'{"op_code": 4, "wor')
     before = folder.optuna_path.read_bytes()
-    with sqlite3.connect(folder.optuna_path, isolation_level=None) as driver:
-        driver.execute("BEGIN IMMEDIATE")
-        driver.execute("UPDATE trials SET state = state")
-        assert len(look(folder).importance) == 1, "a driver that is writing keeps nobody from reading"
-        driver.execute("ROLLBACK")
-        driver.execute("PRAGMA busy_timeout = 0")
-        driver.execute("BEGIN EXCLUSIVE")  # raises where a reader still holds a lock
-        driver.execute("ROLLBACK")
-    assert folder.optuna_path.read_bytes() == before
+    assert len(look(folder).importance) == 1
+    assert folder.optuna_path.read_bytes() == before and lock.is_symlink()
 
 
-def test_a_damaged_database_is_one_clear_error(folder: StudyFolder) -> None:
-    folder.optuna_path.write_bytes(b"no database" * 1000)
-    with pytest.raises(DataError, match="cannot read the study database .*optuna.db"):
+def test_a_damaged_journal_is_one_clear_error(folder: StudyFolder) -> None:
+    folder.optuna_path.write_bytes(b"no journal\n" * 1000)
+    with pytest.raises(DataError, match="cannot read the study's journal .*optuna.log"):
         look(folder)

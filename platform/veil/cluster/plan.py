@@ -104,7 +104,7 @@ def _places_table(cluster: ClusterDefinition, study: StudyConfig) -> Table:
     table.add_row("shared by all nodes", str(storage))
     table.add_row("faces and weights", str(storage / "cache"))
     table.add_row("study and checkpoints", str(study.folder))
-    table.add_row("Optuna's database", f"{study.folder / 'optuna.db'}, opened by the head alone")
+    table.add_row("Optuna's journal", f"{study.folder / 'optuna.log'}, written by the head alone")
     if MLFLOW_PORT in cluster.settings.tunnels:
         table.add_row("MLflow", f"{study.tracking.uri} on the head; {storage / 'mlflow.db'}, {storage / 'mlartifacts'}")
     else:

@@ -2,21 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import Callback as TuneCallback
 from rich.console import Console
 from rich.text import Text
 
 from veil.assets import cache_folder
+from veil.atomic import storage_faults_named
 from veil.cluster.joining import QUIET, check_nodes_see, join_cluster
 from veil.config import StudyConfig, hash_values
-from veil.errors import AssetError, ConfigError, TrackingError
+from veil.errors import AssetError, ConfigError
 from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.interfaces import SearchSpace
 from veil.preparing import Workforce, preparation_bar, prepare
@@ -24,7 +22,8 @@ from veil.preparing.study import prepare_study
 from veil.protocol.judging import study_suite_hash
 from veil.reporting import study_hypervolume, write_study_page
 from veil.study import Manifest, StudyFolder, TrialRecord
-from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
+from veil.sweep.deaths import take_lack_of_memory_for_death
+from veil.sweep.mirror import Mirror
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
 from veil.sweep.space import check_space, load_trainable, study_trainables
@@ -34,7 +33,6 @@ from veil.sweep.warm_start import check_warm_start
 from veil.tracking import Tracker
 
 OBJECT_STORE_BYTES = 200 * 1024**2
-WORKER_DEATHS_TOLERATED = 2
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     Raises:
         VeilError: a setting, the data or an asset cannot be used; nothing was started.
         TrackingError: the tracking store failed; finished trials are safe and `veil resume` mirrors them.
+        StorageError: a disk is full or cannot be written any more; `veil resume` goes on.
     """
     started = time.perf_counter()
     space = check_space(config.search)
@@ -76,13 +75,11 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
         tracker = Tracker(config, manifest)
         study = open_study(folder, config.search, space)
         search = StudySearch(study, folder, config.search, space)
-        _mirror_missing(tracker, folder)
+        tracker.log_missing(folder)
         missing = config.search.trials - finished_count(study)
         if missing > 0:
             with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
-                mirror = _Mirror(tracker, folder, progress)
-                _run_trials(config, paths, search, missing, mirror, address)
-            _mirror_missing(tracker, folder)
+                _run_trials(config, paths, search, missing, progress, address)
         swept = time.perf_counter()
         result = SweepResult(
             records=folder.records(),
@@ -125,24 +122,17 @@ def _manifest(config: StudyConfig, prepared: PreparedFaces | None) -> Manifest:
     )
 
 
-def _mirror_missing(tracker: Tracker, folder: StudyFolder) -> None:
-    known = tracker.mirrored()
-    for record in folder.records():
-        if known.get(record.number, "RUNNING") == "RUNNING":
-            tracker.log_trial(record, folder)
-    tracker.save_view(folder.records())
-
-
 def _run_trials(
     config: StudyConfig,
     paths: StudyPaths,
     search: StudySearch,
     count: int,
-    mirror: "_Mirror",
+    progress: SweepProgress,
     address: str | None,
 ) -> None:
     try:
         _start_ray(config, address)
+        mirror = Mirror(config, StudyFolder(paths.folder), progress, search)
         tuner = tune.Tuner(
             tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
             tune_config=tune.TuneConfig(
@@ -155,16 +145,19 @@ def _run_trials(
                 name="tune",
                 storage_path=str(paths.folder / "ray"),
                 callbacks=[mirror],
-                failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS_TOLERATED),
+                failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with storage_faults_named(paths.folder):
+            tuner.fit()
+        mirror.complete()
     finally:
         ray.shutdown()
 
 
 def _start_ray(config: StudyConfig, address: str | None) -> None:
+    take_lack_of_memory_for_death()
     # Veil shows its own progress, keeps its own records, and is continued from them: Tune need not.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -200,51 +193,3 @@ def _close(config: StudyConfig, folder: StudyFolder, tracker: Tracker, result: S
     metrics = {"trials/finished": len(result.records)} | {f"seconds/{part}": s for part, s in result.seconds.items()}
     metrics["frontier/hypervolume"] = study_hypervolume(config, folder)
     tracker.close_sweep(page, metrics, finished=result.remaining == 0)
-
-
-class _Mirror(TuneCallback):
-    """Mirrors what Tune's trials report to MLflow and to the screen.
-
-    A tracking failure must not end a sweep that is computing. What was not mirrored is on disk: it is mirrored when
-    the trials have ended, and the sweep fails only if the store is still away then.
-    """
-
-    def __init__(self, tracker: Tracker, folder: StudyFolder, progress: SweepProgress) -> None:
-        self._tracker = tracker
-        self._folder = folder
-        self._progress = progress
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""
-        return {}
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: Mapping[str, Any], **info: Any) -> None:
-        """Losses of a running trial."""
-        if result.get(FINISHED) or PROGRESS_IMAGES not in result:
-            return
-        number = trial.config[NUMBER]
-        self._progress.trained(number, int(result[PROGRESS_IMAGES]))
-        losses = {
-            key: value for key, value in result.items() if key.startswith(("loss/", "progress/", "proxy/", "train/"))
-        }
-        self._attempt(lambda: self._tracker.log_progress(number, losses))
-
-    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A trial's process has ended in good order."""
-        self._mirror(trial)
-
-    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """A trial's process has died for good."""
-        self._mirror(trial)
-
-    def _mirror(self, trial: Any) -> None:
-        record = self._folder.record(trial.config[NUMBER])
-        if record is not None:
-            self._progress.finished(record)
-            self._attempt(lambda: self._tracker.log_trial(record, self._folder))
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except TrackingError as error:
-            self._progress.warn(f"{error} (the sweep goes on)")

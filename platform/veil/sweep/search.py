@@ -61,23 +61,30 @@ class StudySearch(OptunaSearch):
         """Nothing: several objectives have no intermediate values."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how the trial ended, from its record; a trial that left none has lost its process."""
+        """Tell the study how the trial ended, from its record.
+
+        One that left none is RUNNING until `lose` says otherwise: `veil resume` continues what a driver has stopped.
+        """
+        trial = self._asked.get(trial_id)
+        record = self._folder.record(trial.number) if trial is not None else None
+        if trial is not None and record is not None:
+            del self._asked[trial_id]
+            tell(self._study, trial, record, self._search.constraints)
+
+    def lose(self, trial_id: str, cause: str) -> None:
+        """Record a trial as failed whose process died more often than allowed.
+
+        Args:
+            trial_id: Tune's name of the trial.
+            cause: of the last death.
+        """
         trial = self._asked.pop(trial_id, None)
         if trial is None:
-            return
-        record = self._folder.record(trial.number)
-        if record is None:
-            if not error:
-                return  # The driver is stopping: the trial stays RUNNING and is continued by `veil resume`.
-            record = self._lost_record(trial)
-            self._folder.write_record(record)
-        tell(self._study, trial, record, self._search.constraints)
-
-    def _lost_record(self, trial: optuna.Trial) -> TrialRecord:
+            return  # It has a record: its process died after that.
         name, sampled = sample_settings(self._trial_space, trial)
         settings = resolve_settings(self._search, name, sampled)
         trainable = load_trainable(name)
-        return TrialRecord(
+        record = TrialRecord(
             number=trial.number,
             state="failed",
             trainable=name,
@@ -85,8 +92,11 @@ class StudySearch(OptunaSearch):
             label=trainable.label(settings),
             params=settings.model_dump(mode="json"),
             sampled=trial.params,
-            reason="the trial's process died more often than allowed; see the log of Ray",
+            seed=self._search.seed,
+            reason=f"its process died {self._search.max_failures + 1} times (search.max_failures): {cause}",
         )
+        self._folder.write_record(record)
+        tell(self._study, trial, record, self._search.constraints)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher to restore an experiment, and Veil continues from the database."""

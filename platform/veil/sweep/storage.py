@@ -1,16 +1,14 @@
-"""The study's Optuna database: the single source of truth about which trials exist and how they ended."""
+"""The study in Optuna: the single source of truth about which trials exist and how they ended."""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import optuna
-from optuna.exceptions import OptunaError
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from veil.config import SearchConfig
 from veil.errors import ConfigError
@@ -20,8 +18,8 @@ from veil.study import StudyFolder, TrialRecord
 from veil.sweep.constraints import violations
 from veil.sweep.space import SETTINGS_ATTRIBUTE, TRAINABLE_ATTRIBUTE
 from veil.sweep.warm_start import WARM_START_ATTRIBUTE, add_warm_start
+from veil.trial_log import UNREADABLE, open_journal
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 # Known and wanted: multivariate and grouped TPE, and names for the objectives.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -32,20 +30,20 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
     """Open or create the study, with its warm start, enqueueing the anchors of its settings and of its space once.
 
     Raises:
-        ConfigError: the database cannot be opened.
+        ConfigError: the journal cannot be opened.
         DataError: that of the study of the warm start cannot be read.
     """
     try:
         study = optuna.create_study(
-            storage=storage_url(folder.optuna_path),
+            storage=open_journal(folder.optuna_path),
             study_name=folder.name,
             directions=[get_objective(name).direction for name in search.objectives],
-            sampler=make_sampler(search),
             load_if_exists=True,
         )
-    except (OptunaError, SQLAlchemyError, OSError) as error:
+        study.sampler = make_sampler(search, known=len(study.get_trials(deepcopy=False)))
+    except UNREADABLE as error:
         raise ConfigError(
-            f"cannot open the study database {folder.optuna_path}: {error}; choose another `root` or study name"
+            f"cannot open the study's journal {folder.optuna_path}: {error!r}; choose another `root` or study name"
         ) from error
     study.set_metric_names(list(search.objectives))
     add_warm_start(study, folder, search)
@@ -56,16 +54,20 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
     return study
 
 
-def storage_url(path: Path) -> str:
-    """SQLAlchemy address of a database file."""
-    return f"sqlite:///{path.resolve()}"
+def make_sampler(search: SearchConfig, known: int = 0) -> BaseSampler:
+    """The sampler a study asks; seeded, so that a sequential study repeats.
 
+    A study that is continued, or starts warm, does not draw again what was drawn by the same seed.
 
-def make_sampler(search: SearchConfig) -> BaseSampler:
-    """The sampler a study asks; seeded, so that a sequential study repeats, and does not repeat its warm start."""
+    Args:
+        search: settings of the study.
+        known: trials that were there before this sampler.
+    """
     seed = search.seed
     if search.warm_start is not None:
         seed += crc32(search.warm_start.encode()) % 2**31
+    if known:
+        seed = int(np.random.SeedSequence((seed, known)).generate_state(1)[0])
     match search.sampler:
         case "tpe":
             return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
@@ -100,7 +102,7 @@ def interrupted_trials(
 ) -> list[optuna.Trial]:
     """Trials that an earlier driver started and never saw end, to be continued under their own numbers.
 
-    A trial whose record is on disk ended in fact: the database is told, and it is not among them.
+    A trial whose record is on disk ended in fact: the study is told, and it is not among them.
     """
     interrupted = []
     for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

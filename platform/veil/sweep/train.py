@@ -9,7 +9,7 @@ from typing import Any
 
 import ray.train
 import torch
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from ray.tune.integration.ray_train import TuneReportCallback
 
@@ -27,6 +27,7 @@ class RayTrainLauncher:
         name: name of the training run.
         cpus_per_worker: CPU cores of each worker.
         gpus_per_worker: GPUs of each worker; 0 trains on the CPU with gloo.
+        max_failures: how often all workers are started again after one has died; they go on from their checkpoint.
         inside_tune: whether reports go on to the Tune trial that this runs in.
         autocast_dtype: as in Runtime.
         report: picklable; the first worker calls it with whatever is reported.
@@ -39,6 +40,7 @@ class RayTrainLauncher:
         name: str,
         cpus_per_worker: int = 1,
         gpus_per_worker: float = 0.0,
+        max_failures: int = 0,
         inside_tune: bool = True,
         autocast_dtype: torch.dtype | None = None,
         report: Report | None = None,
@@ -47,6 +49,7 @@ class RayTrainLauncher:
         self._storage = storage
         self._name = name
         self._resources = {"CPU": cpus_per_worker, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
+        self._max_failures = max_failures
         self._inside_tune = inside_tune
         self._autocast_dtype = autocast_dtype
         self._report = report
@@ -80,6 +83,7 @@ class RayTrainLauncher:
             run_config=RunConfig(
                 name=name,
                 storage_path=str(self._storage.resolve()),
+                failure_config=FailureConfig(max_failures=self._max_failures),
                 # Ray types this list for callbacks of an older kind than the one it ships.
                 callbacks=[TuneReportCallback()] if self._inside_tune else [],  # type: ignore[list-item]
             ),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from veil.atomic import storage_fault, storage_faults_named
 from veil.config import DataConfig, Settings, StudyConfig
 from veil.errors import DivergedError, ProtocolError, StoppedEarlyError, VeilError
 from veil.expression import load_expression_net
@@ -55,10 +56,18 @@ class StudyPaths:
 def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
     """Run one trial to its record; Tune calls this in a worker process.
 
-    A diverged, refused or broken trial leaves a record that says so; only the death of the process leaves none.
+    A diverged, refused or broken trial leaves a record that says so. The death of the process leaves none, nor does a
+    disk that takes no record: such a trial is run again.
+
+    Raises:
+        StorageError: the study folder cannot be written.
     """
-    folder = StudyFolder(paths.folder)
-    config = folder.config()
+    with storage_faults_named(paths.folder):
+        _run_trial(values, StudyFolder(paths.folder), paths)
+
+
+def _run_trial(values: Mapping[str, Any], folder: StudyFolder, paths: StudyPaths) -> None:
+    config = _kept_config(folder.config_path, folder.config_path.stat().st_mtime_ns)
     torch.set_num_threads(config.search.cpus_per_trial)
     number = int(values[NUMBER])
     trainable = load_trainable(values["trainable"])
@@ -76,6 +85,11 @@ def run_trial(values: Mapping[str, Any], paths: StudyPaths) -> None:
             **{name: estimate.value for name, estimate in record.objectives.items()},
         }
     )
+
+
+@lru_cache(maxsize=1)
+def _kept_config(path: Path, changed: int) -> StudyConfig:
+    return StudyFolder(path.parent).config()
 
 
 def _attempt(
@@ -130,17 +144,32 @@ def _attempt(
         target = load_faces(config.data, prepared).people.split("search")
         _save_artifacts(folder.trial(number), target, evaluation, outcome, config)
         return ended(**_judged(config, evaluation, outcome))
-    except StoppedEarlyError as stop:
-        base["trainings"] = {f"trial-{number:05d}": stop.images}
+    except Exception as error:
+        if storage_fault(error) is not None:
+            raise
         base["synthetic"] = paths.faces is None
-        return ended(state="stopped", reason=str(stop))
-    except DivergedError as error:
-        return ended(state="diverged", reason=str(error))
-    except VeilError as error:
-        return ended(state="invalid", reason=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever breaks a trial ends in its record, never in silence
-        (folder.trial(number) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        return ended(state="failed", reason=f"{type(error).__name__}: {error} (traceback in error.txt)")
+        return ended(**_broken_off(error, folder, number))
+
+
+def _broken_off(error: Exception, folder: StudyFolder, number: int) -> dict[str, Any]:
+    """State and reason of a trial that an error has ended, and the images that its training had seen by then."""
+    seen = error.images if isinstance(error, StoppedEarlyError) else folder.images_seen(number)
+    trained = {"trainings": {f"trial-{number:05d}": seen}} if seen else {}
+    match error:
+        case StoppedEarlyError():
+            return {"state": "stopped", "reason": str(error), **trained}
+        case DivergedError():
+            return {"state": "diverged", "reason": str(error), **trained}
+        case VeilError():
+            return {"state": "invalid", "reason": str(error), **trained}
+        case MemoryError() | torch.OutOfMemoryError():
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            advice = "lower the trainable's batch_size, or search.max_concurrent_trials"
+            return {"state": "failed", "reason": f"out of memory: {what}; {advice}", **trained}
+        case _:
+            (folder.trial(number) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            what = f"{type(error).__name__}: {error}"
+            return {"state": "failed", "reason": f"{what} (traceback in error.txt)", **trained}
 
 
 def _on_crops_of(detector: str, config: StudyConfig, paths: StudyPaths) -> tuple[StudyConfig, PreparedFaces]:
@@ -224,37 +253,44 @@ def _device(config: StudyConfig) -> str:
 
 def _launcher(config: StudyConfig, folder: StudyFolder, number: int) -> Launcher:
     if config.search.workers_per_trial > 1:
-        return _ray_launcher(config, folder, f"train-{number:05d}", inside_tune=True)
+        return _ray_launcher(config, folder, number, inside_tune=True)
     return LocalLauncher(report=_progress_reporter(folder.progress_path(number)), device=_device(config))
 
 
 def _attack_launcher(config: StudyConfig, folder: StudyFolder, number: int) -> Launcher | None:
     """Attackers train on as many workers as the anonymizer does, and report nothing to Tune."""
     if config.search.workers_per_trial > 1:
-        return _ray_launcher(config, folder, f"attack-{number:05d}", inside_tune=False)
+        return _ray_launcher(config, folder, number, inside_tune=False)
     return None
 
 
-def _ray_launcher(config: StudyConfig, folder: StudyFolder, name: str, inside_tune: bool) -> RayTrainLauncher:
+def _ray_launcher(config: StudyConfig, folder: StudyFolder, number: int, inside_tune: bool) -> RayTrainLauncher:
+    """Launcher of the anonymizer's training, which reports to Tune, or of attackers', which does not."""
     search = config.search
     return RayTrainLauncher(
         workers=search.workers_per_trial,
         storage=folder.path / "ray",
-        name=name,
+        name=f"{'train' if inside_tune else 'attack'}-{number:05d}",
         cpus_per_worker=search.cpus_per_trial,
         gpus_per_worker=search.gpus_per_trial,
+        max_failures=search.max_failures,
         inside_tune=inside_tune,
+        report=partial(_note_progress, folder.progress_path(number)) if inside_tune else None,
     )
 
 
 def _progress_reporter(path: Path) -> Callable[[dict[str, float], int], None]:
     def report(metrics: dict[str, float], images_seen: int) -> None:
-        line = json.dumps({PROGRESS_IMAGES: images_seen, **metrics})
-        with path.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        _note_progress(path, metrics, images_seen)
         tune.report({PROGRESS_IMAGES: images_seen, **metrics})
 
     return report
+
+
+def _note_progress(path: Path, metrics: dict[str, float], images_seen: int) -> None:
+    line = json.dumps({PROGRESS_IMAGES: images_seen, **metrics})
+    with path.open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
 
 
 def load_training_roles(proxies: tuple[str, ...], teacher: str, device: str) -> Roles:

@@ -6,11 +6,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError, ProtocolError
-from veil.importance import finished_trials
 from veil.interfaces import SearchSpace
 from veil.study import Manifest, StudyFolder
 from veil.sweep.constraints import violations
 from veil.sweep.space import probe_space, sample_settings
+from veil.trial_log import finished_trials
 
 WARM_START_ATTRIBUTE = "warm_start"
 """User attribute of a trial that another study ran: "STUDY/NUMBER" there; the study's own trials have none."""

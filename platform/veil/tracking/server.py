@@ -105,7 +105,7 @@ def serve(
     """
     if not (root / "mlflow.db").exists():
         raise ConfigError(f"no tracking database in {root}; run a study first, or name its folder with --root")
-    studies = sorted(root.glob("*/optuna.db"), key=lambda path: path.stat().st_mtime, reverse=True)
+    studies = sorted(root.glob("*/optuna.log"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = [path.parent.name for path in studies]
     if study is not None and study not in names:
         raise ConfigError(f"no study {study!r} in {root}; {nearest(study, names)}")
@@ -116,9 +116,7 @@ def serve(
         command = ["mlflow", "server", "--backend-store-uri", local_uri(root), "--host", HOST, "--workers", "1"]
         servers = [stack.enter_context(_running("MLflow", command, ports[0], Path(logs), MLFLOW_ENVIRONMENT))]
         if shown is not None:
-            # Read-only: what happens in the browser can neither change a study nor delete it.
-            address = f"sqlite:///file:{(root / shown / 'optuna.db').resolve()}?mode=ro&uri=true"
-            command = ["optuna_dashboard._cli", address, "--host", HOST, "--server", "wsgiref"]
+            command = ["veil.tracking.dashboard", str(StudyFolder(root / shown).optuna_path.resolve()), "--host", HOST]
             servers.append(stack.enter_context(_running("optuna-dashboard", command, ports[1], Path(logs), {})))
         try:
             with console.status("starting …"):

@@ -5,7 +5,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from veil.tracking.views import FACES, VIEW, saved_view
 
 KIND = "veil.kind"
 TRIAL = "veil.trial"
+ATTACKER = "veil.attacker"
 STEP_METRIC = "progress/images"
 # The pages for training runs, not those for language models, open first.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
@@ -61,8 +64,32 @@ _ARTIFACTS = (
 )
 
 
+BATCH = 900
+"""Entries of a batch, of which MLflow takes 1000 at most."""
+
+
+@dataclass
+class _TrialRun:
+    """What is known of a trial's run in the store.
+
+    Attributes:
+        id: of the run.
+        ended: whether all of the trial is there.
+        made_here: whether this process made it, so that nothing is there that this process does not know of.
+        steps: images at which losses are there; None where the store has to be asked.
+    """
+
+    id: str
+    ended: bool = False
+    made_here: bool = False
+    steps: set[int] | None = None
+
+
 class Tracker:
     """One study's runs in MLflow.
+
+    As the only writer, it asks the store once which runs there are. After a failed request it asks again, since the
+    store may or may not have done what was asked for.
 
     Args:
         config: of the study.
@@ -83,8 +110,7 @@ class Tracker:
         self._manifest = manifest
         self._sweeping = sweeping
         self.uri = config.tracking.uri or local_uri(config.root)
-        self._runs: dict[int, str] = {}
-        self._last_step: dict[int, int] = {}
+        self._known: dict[int, _TrialRun] | None = None
         with self._translated("open the tracking store"):
             self._client = MlflowClient(tracking_uri=self.uri)
             self.experiment_id = self._experiment()
@@ -134,80 +160,100 @@ class Tracker:
         condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         return list(self._client.search_runs([self.experiment_id], condition, max_results=100))
 
-    def _trial_run(self, number: int) -> str:
-        if number not in self._runs:
-            found = self._find({KIND: "trial", TRIAL: str(number)})
-            if found:
-                run = found[0]
-                self._last_step[number] = int(run.data.metrics.get(STEP_METRIC, -1))
-            else:
-                tags = {KIND: "trial", TRIAL: str(number), MLFLOW_RUN_NAME: f"#{number:03d}"}
-                tags[MLFLOW_PARENT_RUN_ID] = self.sweep_run_id
-                run = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()})
-            self._runs[number] = run.info.run_id
-        return self._runs[number]
+    def _trial_runs(self) -> dict[int, _TrialRun]:
+        if self._known is None:
+            known: dict[int, _TrialRun] = {}
+            token: str | None = None
+            while True:
+                page = self._client.search_runs(
+                    [self.experiment_id], f"tags.`{KIND}` = 'trial'", max_results=1000, page_token=token
+                )
+                for run in page:
+                    known[int(run.data.tags[TRIAL])] = _TrialRun(run.info.run_id, run.info.status != "RUNNING")
+                token = page.token
+                if not token:
+                    break
+            self._known = known
+        return self._known
 
-    def log_progress(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Losses of a running trial, over images seen; steps already logged before a restart are left alone."""
+    def _trial_run(self, number: int) -> _TrialRun:
+        runs = self._trial_runs()
+        if number not in runs:
+            tags = {KIND: "trial", TRIAL: str(number), MLFLOW_RUN_NAME: f"#{number:03d}"}
+            tags[MLFLOW_PARENT_RUN_ID] = self.sweep_run_id
+            run = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()})
+            runs[number] = _TrialRun(run.info.run_id, made_here=True, steps=set())
+        return runs[number]
+
+    def log_progress(self, number: int, points: Sequence[Mapping[str, float]]) -> None:
+        """Losses of a running trial, each point with its `progress/images`; what is logged already is left alone."""
         with self._translated("log training progress"):
-            run_id = self._trial_run(number)
-            step = int(metrics[STEP_METRIC])
-            if step > self._last_step.get(number, -1):
-                self._log(run_id, metrics=metrics, step=step)
-                self._last_step[number] = step
+            run = self._trial_run(number)
+            if not run.ended:
+                self._log(run.id, self._new_losses(run, points))
 
     def log_trial(self, record: TrialRecord, folder: StudyFolder) -> None:
         """Mirror a finished trial with its attackers and artifacts; a trial already mirrored is left alone."""
         with self._translated(f"log trial {record.number}"):
-            run_id = self._trial_run(record.number)
-            if self._client.get_run(run_id).info.status != "RUNNING":
+            run = self._trial_run(record.number)
+            if run.ended:
                 return
-            self._log_missed_progress(run_id, folder.progress_path(record.number))
-            self._client.set_tag(run_id, MLFLOW_RUN_NAME, f"#{record.number:03d} {record.label}")
-            self._log(
-                run_id,
-                params={"trainable": record.trainable, "seed": record.seed, **flatten(record.params)},
-                metrics=trial_metrics(record),
-                tags=_trial_tags(record),
-            )
+            metrics = _at_step(trial_metrics(record), 0)
+            metrics += self._new_losses(run, _written_losses(folder.progress_path(record.number)))
             for early in record.early_scores:
-                self._log(run_id, metrics=early_metrics(early), step=early.images)
+                metrics += _at_step(early_metrics(early), early.images)
+            params = {"trainable": record.trainable, "seed": record.seed, **flatten(record.params)}
+            tags = {MLFLOW_RUN_NAME: f"#{record.number:03d} {record.label}", **_trial_tags(record)}
+            self._log(run.id, metrics, params, tags)
             if record.score is not None:
-                for rung in record.score.rungs:
-                    self._log_attacker(run_id, record, rung)
-            self._log_artifacts(run_id, folder.trial(record.number))
-            self._client.set_terminated(run_id, status=RUN_STATUS[record.state])
+                self._log_attackers(run, record, record.score.rungs)
+            self._log_artifacts(run.id, folder.trial(record.number))
+            self._client.set_terminated(run.id, status=RUN_STATUS[record.state])
+            run.ended, run.steps = True, set()
 
-    def _log_missed_progress(self, run_id: str, path: Path) -> None:
-        """Losses that the store was away for, or that a killed driver never passed on."""
-        if not path.exists():
-            return
-        logged = {point.step for point in self._client.get_metric_history(run_id, STEP_METRIC)}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                metrics = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # The process was killed while it wrote this line; its resumed training reports again.
-            step = int(metrics[STEP_METRIC])
-            if step not in logged:
-                self._log(run_id, metrics=metrics, step=step)
-                logged.add(step)
+    def log_missing(self, folder: StudyFolder) -> None:
+        """Mirror all finished trials that are not there, and bring the view with which the pages open up to date."""
+        with self._translated("list trials"):
+            ended = {number for number, run in self._trial_runs().items() if run.ended}
+        for number in folder.finished():
+            if number not in ended and (record := folder.record(number)) is not None:
+                self.log_trial(record, folder)
+        self.save_view(folder.records())
 
-    def _log_attacker(self, parent_run_id: str, record: TrialRecord, rung: RungScore) -> None:
-        tags = {KIND: "attacker", TRIAL: str(record.number), "veil.attacker": f"{rung.recognizer}/{rung.name}"}
-        found = self._find(tags)
-        if found and found[0].info.status != "RUNNING":
-            return
-        if found:
-            run_id = found[0].info.run_id
-        else:
+    def _new_losses(self, run: _TrialRun, points: Sequence[Mapping[str, float]]) -> list[Metric]:
+        """Points that the store lacks, which it has from now on."""
+        if not points:
+            return []
+        if run.steps is None:
+            run.steps = {point.step for point in self._client.get_metric_history(run.id, STEP_METRIC)}
+        found: list[Metric] = []
+        for point in points:
+            step = int(point[STEP_METRIC])
+            if step not in run.steps:
+                run.steps.add(step)
+                found += _at_step(point, step)
+        return found
+
+    def _log_attackers(self, trial: _TrialRun, record: TrialRecord, rungs: Sequence[RungScore]) -> None:
+        there: dict[str, Run] = {}
+        if not trial.made_here:
+            found = self._find({KIND: "attacker", TRIAL: str(record.number)})
+            there = {run.data.tags[ATTACKER]: run for run in found}
+        for rung in rungs:
+            run = there.get(f"{rung.recognizer}/{rung.name}")
+            if run is None or run.info.status == "RUNNING":
+                self._log_attacker(trial.id, record, rung, run)
+
+    def _log_attacker(self, parent: str, record: TrialRecord, rung: RungScore, run: Run | None) -> None:
+        if run is None:
             name = f"#{record.number:03d} {rung.rung} {rung.name} ({rung.recognizer})"
-            tags |= {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: parent_run_id, "veil.rung": rung.rung}
+            tags = {KIND: "attacker", TRIAL: str(record.number), ATTACKER: f"{rung.recognizer}/{rung.name}"}
+            tags |= {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: parent, "veil.rung": rung.rung}
             tags |= self._identity_tags() | _own_conditions(record)
-            run_id = self._client.create_run(self.experiment_id, tags=tags).info.run_id
+            run = self._client.create_run(self.experiment_id, tags=tags)
         params = {"attacker": rung.name, "rung": rung.rung, "recognizer": rung.recognizer}
-        self._log(run_id, params=params, metrics=rung_metrics(rung))
-        self._client.set_terminated(run_id)
+        self._log(run.info.run_id, _at_step(rung_metrics(rung), 0), params)
+        self._client.set_terminated(run.info.run_id)
 
     def _log_artifacts(self, run_id: str, folder: Path) -> None:
         for path in (*(folder / name for name in _ARTIFACTS), *sorted(folder.glob("reconstructions-*.png"))):
@@ -239,7 +285,7 @@ class Tracker:
         with self._translated(f"log {name}"):
             kind = {KIND: "event", MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: self.sweep_run_id}
             run = self._client.create_run(self.experiment_id, tags={**kind, **self._identity_tags(), **tags})
-            self._log(run.info.run_id, metrics=metrics)
+            self._log(run.info.run_id, _at_step(metrics, 0))
             for path, text in (files or {}).items():
                 self._client.log_text(run.info.run_id, text, path)
             self._client.set_terminated(run.info.run_id)
@@ -251,26 +297,10 @@ class Tracker:
             for key, value in tags.items():
                 self._client.set_tag(self.sweep_run_id, key, value)
 
-    def mirrored(self) -> dict[int, str]:
-        """Status of the run of each trial that MLflow knows, by trial number."""
-        with self._translated("list trials"):
-            runs: dict[int, str] = {}
-            token: str | None = None
-            while True:
-                page = self._client.search_runs(
-                    [self.experiment_id], f"tags.`{KIND}` = 'trial'", max_results=1000, page_token=token
-                )
-                for run in page:
-                    runs[int(run.data.tags[TRIAL])] = run.info.status
-                    self._runs[int(run.data.tags[TRIAL])] = run.info.run_id
-                token = page.token
-                if not token:
-                    return runs
-
     def close_sweep(self, page: Path, metrics: Mapping[str, float], finished: bool) -> None:
         """Attach the study's page and end the sweep run, or leave it to be resumed."""
         with self._translated("close the sweep"):
-            self._log(self.sweep_run_id, metrics=metrics)
+            self._log(self.sweep_run_id, _at_step(metrics, 0))
             if page.exists():
                 self._client.log_artifact(self.sweep_run_id, str(page))
             self._client.set_terminated(self.sweep_run_id, status="FINISHED" if finished else "KILLED")
@@ -278,50 +308,52 @@ class Tracker:
     def trial_run_id(self, number: int) -> str:
         """Run of a trial."""
         with self._translated(f"find trial {number}"):
-            return self._trial_run(number)
+            return self._trial_run(number).id
 
     def _log(
         self,
         run_id: str,
+        metrics: Sequence[Metric] = (),
         params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
-        step: int = 0,
     ) -> None:
-        now = int(time.time() * 1000)
-        measured = _finite(metrics or {})
-        for start in range(0, max(len(measured), 1), 900):  # a batch holds 1000 entries at most
-            self._client.log_batch(
-                run_id,
-                metrics=[Metric(key, value, now, step) for key, value in measured[start : start + 900]],
-                params=[Param(key, str(value)) for key, value in (params or {}).items()] if start == 0 else [],
-                tags=[RunTag(key, value) for key, value in (tags or {}).items()] if start == 0 else [],
-            )
+        said = [Param(key, str(value)) for key, value in (params or {}).items()]
+        marked = [RunTag(key, value) for key, value in (tags or {}).items()]
+        if said or marked or metrics:
+            self._client.log_batch(run_id, metrics=metrics[:BATCH], params=said, tags=marked)
+        for start in range(BATCH, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
-    def _translated(self, action: str) -> "_Translated":
-        return _Translated(action, self.uri)
-
-
-class _Translated:
-    """Turns whatever the store raises into a TrackingError that names the address and the setting."""
-
-    def __init__(self, action: str, uri: str) -> None:
-        self._action = action
-        self._uri = uri
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (MlflowException, OSError)):
+    @contextmanager
+    def _translated(self, action: str) -> Iterator[None]:
+        """Turn whatever the store raises into an error that names the address and the setting."""
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            self._known = None
             raise TrackingError(
-                f"cannot {self._action} at {self._uri}: {str(error).splitlines()[0] if str(error) else error!r}; "
+                f"cannot {action} at {self.uri}: {str(error).splitlines()[0] if str(error) else error!r}; "
                 "finished trials are kept in the study folder; check `tracking.uri`, then run `veil resume`"
             ) from error
 
 
-def _finite(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
-    return [(key, float(value)) for key, value in metrics.items() if math.isfinite(value)]
+def _at_step(metrics: Mapping[str, float], step: int) -> list[Metric]:
+    """Metrics as MLflow takes them, without those that are not finite."""
+    now = int(time.time() * 1000)
+    return [Metric(key, float(value), now, step) for key, value in metrics.items() if math.isfinite(value)]
+
+
+def _written_losses(path: Path) -> list[dict[str, float]]:
+    """Losses of a trial as its own process wrote them down."""
+    if not path.exists():
+        return []
+    points = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            points.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue  # The process was killed while it wrote this line; its resumed training reports again.
+    return points
 
 
 def _own_conditions(record: TrialRecord) -> dict[str, str]:

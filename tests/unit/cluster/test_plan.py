@@ -77,7 +77,7 @@ def test_the_dry_run_names_nodes_places_and_commands(cluster):
     for line in (
         r"Nothing was started",
         r"gpu +0 to 2 +huge +8 CPU, 1 GPU",
-        r"Optuna's database +/shared/studies/mine/optuna.db",
+        r"Optuna's journal +/shared/studies/mine/optuna.log",
         r"MLflow +http://127.0.0.1:5001 on the head; /shared/mlflow.db",
         r"faces and weights +/shared/cache",
         r"ray up lab.yaml",

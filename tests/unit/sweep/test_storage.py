@@ -157,5 +157,5 @@ def test_interrupted_trials_keep_their_numbers_and_recorded_ones_are_told(folder
 
 def test_damaged_database_is_one_clear_error(folder: StudyFolder) -> None:
     folder.optuna_path.write_bytes(b"not a database" * 100)
-    with pytest.raises(ConfigError, match=r"optuna\.db"):
+    with pytest.raises(ConfigError, match=r"optuna\.log"):
         reopen(folder)

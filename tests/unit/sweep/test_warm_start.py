@@ -10,12 +10,12 @@ from optuna.trial import create_trial
 from trainables.analytic import evaluate
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError
-from veil.importance import finished_trials
 from veil.protocol.score import Estimate
 from veil.study import Manifest, StudyFolder, TrialRecord
 from veil.sweep.space import load_space, sample_settings
-from veil.sweep.storage import finished_count, open_study, storage_url, tell
+from veil.sweep.storage import finished_count, open_study, tell
 from veil.sweep.warm_start import WARM_START_ATTRIBUTE, check_warm_start
+from veil.trial_log import finished_trials, open_journal
 
 MANIFEST = Manifest(
     space="analytic", base_hash="b", suite_hash="s", data_hash="d", contract_hash="c", objectives=("leak", "utility")
@@ -96,7 +96,7 @@ def test_half_a_warm_start_is_completed(root: Path) -> None:
     folder = StudyFolder(root / "new")
     folder.create(settings, MANIFEST)
     study = optuna.create_study(
-        storage=storage_url(folder.optuna_path), study_name="new", directions=["minimize", "maximize"]
+        storage=open_journal(folder.optuna_path), study_name="new", directions=["minimize", "maximize"]
     )
     known = finished_trials(StudyFolder(root / "old"))[0]
     study.add_trial(create_trial(values=known.values, user_attrs={WARM_START_ATTRIBUTE: "old/0"}))

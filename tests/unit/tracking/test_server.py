@@ -79,7 +79,7 @@ def test_wrong_folder_study_or_port_is_one_clear_error(tmp_path: Path, busy: int
     assert "no tracking database" in call_veil("ui", *root).stderr
     (tmp_path / "mlflow.db").touch()
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "optuna.db").touch()
+    (tmp_path / "toy" / "optuna.log").touch()
     assert "did you mean 'toy'" in call_veil("ui", "tou", *root).stderr
     refused = call_veil("ui", *root, "--port", str(busy))
     assert refused.returncode == 2 and f"port {busy}" in refused.stderr

@@ -136,16 +136,17 @@ def test_a_trial_that_was_stopped_early_keeps_its_rungs_and_no_objective(study: 
 def test_trial_that_was_half_logged_is_completed(study: StudyConfig) -> None:
     folder = StudyFolder(study.folder)
     tracker = Tracker(study, MANIFEST)
-    tracker.log_progress(4, {"progress/images": 100.0, "loss/rec": 0.5})
+    tracker.log_progress(4, [{"progress/images": 100.0, "loss/rec": 0.5}])
     again = Tracker(study, MANIFEST)
-    again.log_progress(4, {"progress/images": 100.0, "loss/rec": 0.6})
-    again.log_progress(4, {"progress/images": 200.0, "loss/rec": 0.3})
+    again.log_progress(4, [{"progress/images": 100.0, "loss/rec": 0.6}, {"progress/images": 200.0, "loss/rec": 0.3}])
     again.log_trial(record(4), folder)
     (trial,) = [run for run in runs(study, "trial") if run.data.tags["veil.trial"] == "4"]
     client = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}")
     history = [(point.step, point.value) for point in client.get_metric_history(trial.info.run_id, "loss/rec")]
     assert history == [(100, 0.5), (200, 0.3)]
-    assert again.mirrored()[4] == "FINISHED"
+    assert trial.info.status == "FINISHED"
+    again.log_progress(4, [{"progress/images": 300.0, "loss/rec": 0.1}])
+    assert len(client.get_metric_history(trial.info.run_id, "loss/rec")) == 2, "late news of a trial that has ended"
 
 
 def test_losses_that_were_missed_are_logged_with_the_trial_each_once(study: StudyConfig) -> None:
@@ -154,7 +155,7 @@ def test_losses_that_were_missed_are_logged_with_the_trial_each_once(study: Stud
     lines = [json.dumps({"progress/images": step, "loss/rec": step / 1000}) for step in (100, 200, 300, 300)]
     folder.progress_path(6).write_text("\n".join([*lines, '{"progress/ima']) + "\n", encoding="utf-8")
     tracker = Tracker(study, MANIFEST)
-    tracker.log_progress(6, {"progress/images": 100.0, "loss/rec": 0.1})
+    tracker.log_progress(6, [{"progress/images": 100.0, "loss/rec": 0.1}])
     tracker.log_trial(record(6), folder)
     (trial,) = [run for run in runs(study, "trial") if run.data.tags["veil.trial"] == "6"]
     history = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}").get_metric_history(trial.info.run_id, "loss/rec")

@@ -1,0 +1,186 @@
+"""MLflow beside the sweep: a process of its own logs what trials leave, so that no trial waits for a tracking store."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.tune import Callback as TuneCallback
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from veil.config import StudyConfig
+from veil.errors import TrackingError
+from veil.study import Manifest, StudyFolder
+from veil.sweep.deaths import cause_of_death
+from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
+from veil.sweep.progress import SweepProgress
+from veil.sweep.search import StudySearch
+from veil.tracking import Tracker
+
+RETRY_SECONDS = 15.0
+"""How long a store that was away is left alone."""
+
+SEND_SECONDS = 0.25
+
+Losses = Mapping[int, Sequence[Mapping[str, float]]]
+"""Points of the running trials' losses, by trial number."""
+
+LOSS_PREFIXES = ("loss/", "progress/", "proxy/", "train/")
+
+
+class Outbox:
+    """Passes on to MLflow what lies in the study folder; what the store is away for is passed on later.
+
+    Args:
+        config: of the study.
+        manifest: of the study.
+    """
+
+    def __init__(self, config: StudyConfig, manifest: Manifest) -> None:
+        self._config = config
+        self._manifest = manifest
+        self._folder = StudyFolder(config.folder)
+        self._tracker: Tracker | None = None
+        self._late: set[int] = set()
+        self._away_until = 0.0
+
+    def pass_on(self, losses: Losses, finished: Sequence[int]) -> str | None:
+        """Log losses of running trials, and trials that have finished.
+
+        Returns:
+            what is wrong with the store, None if nothing is. Losses are then logged with their trial's end, and
+            finished trials with a later call.
+        """
+        self._late |= set(finished)
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            tracker = self._open()
+            for number, points in losses.items():
+                tracker.log_progress(number, points)
+            for number in sorted(self._late):
+                record = self._folder.record(number)
+                if record is not None:
+                    tracker.log_trial(record, self._folder)
+                self._late.discard(number)
+        except TrackingError as error:
+            self._away_until = time.monotonic() + RETRY_SECONDS
+            return str(error)
+        return None
+
+    def complete(self) -> str | None:
+        """Log every finished trial that is not logged yet; returns what is wrong with the store, None if nothing is."""
+        try:
+            self._open().log_missing(self._folder)
+        except TrackingError as error:
+            return str(error)
+        return None
+
+    def _open(self) -> Tracker:
+        if self._tracker is None:
+            self._tracker = Tracker(self._config, self._manifest)
+        return self._tracker
+
+
+class Mirror(TuneCallback):
+    """Passes what Tune's trials report to the screen, and to MLflow by an outbox in a process of its own.
+
+    One call of the outbox is under way at a time; what is reported meanwhile goes with the next one. A store that is
+    away, or a process that dies, must not end a sweep that is computing: all that counts is on disk.
+
+    Args:
+        config: of the study.
+        folder: of the study.
+        progress: the screen.
+        search: is told of trials whose process died for good.
+    """
+
+    def __init__(self, config: StudyConfig, folder: StudyFolder, progress: SweepProgress, search: StudySearch) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._search = search
+        self._losses: dict[int, list[Mapping[str, float]]] = defaultdict(list)
+        self._finished: list[int] = []
+        self._sent: ray.ObjectRef | None = None
+        self._sent_at = 0.0
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        outbox: Any = ray.remote(num_cpus=0, max_restarts=-1)(Outbox)
+        self._outbox = outbox.options(scheduling_strategy=here).remote(config, folder.manifest())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        """Tune has dealt with an event."""
+        if time.monotonic() - self._sent_at > SEND_SECONDS:
+            self._send()
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: Mapping[str, Any], **info: Any) -> None:
+        """Losses of a running trial."""
+        if result.get(FINISHED) or PROGRESS_IMAGES not in result:
+            return
+        number = trial.config[NUMBER]
+        self._progress.trained(number, int(result[PROGRESS_IMAGES]))
+        self._losses[number].append({key: value for key, value in result.items() if key.startswith(LOSS_PREFIXES)})
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's process has ended in good order."""
+        self._show(trial.config[NUMBER])
+
+    def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's process has died, and the trial is tried again.
+
+        Raises:
+            StorageError: the study folder cannot be written, which ends the sweep.
+        """
+        self._progress.warn(f"trial {trial.config[NUMBER]} is tried again: {cause_of_death(trial)}")
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """A trial's process has died more often than allowed.
+
+        Raises:
+            StorageError: the study folder cannot be written, which ends the sweep.
+        """
+        self._search.lose(trial.trial_id, cause_of_death(trial))
+        self._show(trial.config[NUMBER])
+
+    def complete(self) -> None:
+        """Wait until the outbox has passed on everything.
+
+        Raises:
+            TrackingError: the store is away.
+        """
+        try:
+            problem = ray.get(self._outbox.complete.remote())
+        except ray.exceptions.RayActorError as error:
+            problem = f"the process that logs to MLflow died ({str(error).splitlines()[0]}); run `veil resume`"
+        if problem is not None:
+            raise TrackingError(problem)
+
+    def _show(self, number: int) -> None:
+        record = self._folder.record(number)
+        if record is not None:
+            self._progress.finished(record)
+            self._finished.append(number)
+
+    def _send(self) -> None:
+        self._sent_at = time.monotonic()
+        if self._sent is not None:
+            done, _ = ray.wait([self._sent], timeout=0)
+            if not done:
+                return
+            self._hear(self._sent)
+            self._sent = None
+        if self._losses or self._finished:
+            self._sent = self._outbox.pass_on.remote(dict(self._losses), self._finished)
+            self._losses, self._finished = defaultdict(list), []
+
+    def _hear(self, answer: ray.ObjectRef) -> None:
+        try:
+            problem = ray.get(answer)
+        except ray.exceptions.RayActorError as error:
+            problem = f"the process that logs to MLflow died and is started again ({str(error).splitlines()[0]})"
+        if problem is not None:
+            self._progress.warn(f"{problem} (the sweep goes on)")
