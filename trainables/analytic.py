@@ -26,8 +26,8 @@ class AnalyticConfig(Settings):
         sleep_seconds: how long the trial takes.
         images: length of the training, of which nothing but early stopping takes notice.
         late: how much later points with a large x learn than others; at 1 an early look is wrong about them.
-        fail: what happens after that time: nothing (None), divergence, an unexpected error, or the sudden death of
-            the process, as when it runs out of memory.
+        fail: what happens after that time: nothing (None), divergence, an unexpected error, the sudden death of the
+            process, or a growth that takes all memory.
     """
 
     x: float = Field(0.5, ge=0, le=1)
@@ -35,7 +35,7 @@ class AnalyticConfig(Settings):
     sleep_seconds: float = Field(0.0, ge=0)
     images: int = Field(81, ge=1)
     late: float = Field(0.25, ge=0)
-    fail: Literal["diverged", "error", "killed"] | None = None
+    fail: Literal["diverged", "error", "killed", "memory"] | None = None
 
 
 @trainables.register("analytic")
@@ -60,6 +60,7 @@ class Analytic:
         Raises:
             DivergedError: the configuration asks for it.
             RuntimeError: the configuration asks for an unexpected error.
+            MemoryError: it asks for more memory than there is, and nobody has ended the process meanwhile.
             StoppedEarlyError: the trial is not promising at a rung.
         """
         seen = 0
@@ -75,6 +76,8 @@ class Analytic:
             raise RuntimeError("the analytic trial was told to fail (fail: error)")
         if config.fail == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if config.fail == "memory":
+            _grow()
         leak, utility = evaluate(config.x, config.y)
         return TrialOutcome(
             synthetic={"leak": leak, "utility": utility},
@@ -93,6 +96,13 @@ class Analytic:
     def label(self, config: AnalyticConfig) -> str:
         """Coordinates of the point."""
         return f"analytic x={config.x:.2f} y={config.y:.2f}"
+
+
+def _grow() -> None:
+    taken = []
+    while True:
+        taken.append(b"x" * 2**26)
+        time.sleep(0.05)
 
 
 def evaluate(x: float, y: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import yaml
@@ -71,6 +71,20 @@ class EarlyScore(Settings):
     rank: int | None = None
     of: int | None = None
     verdict: Literal["goes on", "stopped", "control"] | None = None
+
+
+class Attempt(NamedTuple):
+    """A process that works on a trial.
+
+    Attributes:
+        started: seconds since 1970.
+        host: its machine.
+        process: its number there.
+    """
+
+    started: float
+    host: str
+    process: int
 
 
 class TrialRecord(Settings):
@@ -280,14 +294,15 @@ class StudyFolder:
 
     def note_attempt(self, number: int) -> None:
         """Write down that a process starts working on a trial, and where."""
-        attempt = {"started": time.time(), "host": socket.gethostname(), "process": os.getpid()}
+        attempt = Attempt(time.time(), socket.gethostname(), os.getpid())
         with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(attempt) + "\n")
+            log.write(json.dumps(attempt._asdict()) + "\n")
 
-    def attempts(self, number: int) -> int:
-        """How many processes have worked on a trial."""
+    def attempts(self, number: int) -> list[Attempt]:
+        """Processes that have worked on a trial, first to last."""
         path = self.trial(number) / "attempts.jsonl"
-        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [Attempt(**json.loads(line)) for line in lines if line.endswith("}")]
 
     def finished(self) -> list[int]:
         """Numbers of all trials that have a record, in order."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import optuna
@@ -37,12 +38,20 @@ def veil_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "veil.cli", *arguments]
 
 
-def write_analytic_study(folder: Path, name: str, trials: int, **base: object) -> Path:
-    """Study file of the analytic problem; returns its path."""
+def write_analytic_study(
+    folder: Path,
+    name: str,
+    trials: int,
+    search: Mapping[str, object] | None = None,
+    tracking: Mapping[str, object] | None = None,
+    **base: object,
+) -> Path:
+    """Study file of the analytic problem, whose trials share settings (`base`); returns its path."""
     values = {
         "study": name,
         "root": str(folder / "studies"),
-        "search": {"space": "analytic", "trials": trials, "base": {"analytic": base}},
+        "search": {"space": "analytic", "trials": trials, "base": {"analytic": base}, **(search or {})},
+        "tracking": dict(tracking or {}),
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -54,9 +63,9 @@ def optuna_trials(folder: StudyFolder) -> list[optuna.trial.FrozenTrial]:
     return stored_trials(folder)
 
 
-def mlflow_runs(folder: StudyFolder, kind: str) -> list[Run]:
-    """All runs of one level ("sweep", "trial", "attacker") that MLflow holds of a study."""
-    client = MlflowClient(f"sqlite:///{folder.path.parent / 'mlflow.db'}")
+def mlflow_runs(folder: StudyFolder, kind: str, uri: str | None = None) -> list[Run]:
+    """All runs of one level ("sweep", "trial", "attacker") that MLflow holds of a study, beside it or at an address."""
+    client = MlflowClient(uri or f"sqlite:///{folder.path.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(folder.name)
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], f"tags.`veil.kind` = '{kind}'", max_results=1000))

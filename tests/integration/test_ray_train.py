@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 import torch
+from faults import die_once
 from ray.util import placement_group_table
 from real_faces import astronaut_faces
 from safetensors.torch import load_file
@@ -97,6 +98,26 @@ def test_divergence_of_the_workers_is_told_as_such(local_ray: None, tmp_path: Pa
     diverging = replace(PLAN, nets=replace(NETS, generator_rate=float("inf")))
     with pytest.raises(DivergedError, match="diverged after"):
         launcher(tmp_path, "diverges")(job(diverging, tmp_path))
+
+
+def test_training_goes_on_from_its_checkpoint_after_a_worker_is_killed(local_ray: None, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    launch = RayTrainLauncher(
+        workers=2,
+        storage=tmp_path / "ray",
+        name="killed",
+        max_failures=1,
+        inside_tune=False,
+        report=partial(die_once, killed, 16),  # the checkpoint is of 12 images
+    )
+    launch(job(PLAN, tmp_path / "killed-once"))
+    assert killed.exists()
+    launcher(tmp_path, "never-killed")(job(PLAN, tmp_path / "whole"))
+    for net in ("generator", "ema", "discriminator"):
+        whole, again = (
+            load_file(tmp_path / part / "training" / f"{net}.safetensors") for part in ("whole", "killed-once")
+        )
+        assert all(torch.equal(weights, again[key]) for key, weights in whole.items()), net
 
 
 def test_workers_are_freed_at_a_pause_and_segments_equal_one_training(local_ray: None, tmp_path: Path) -> None:

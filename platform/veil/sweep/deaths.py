@@ -47,9 +47,9 @@ def take_lack_of_memory_for_death() -> None:
         return
 
     @wraps(handle)
-    def handle_death(manager: RayActorManager, task: Any, exception: Exception) -> None:
+    def handle_death(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=f"{OUT_OF_MEMORY}\n{exception}")
-        handle(manager, task, exception)
+        handle(manager, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = handle_death  # type: ignore[assignment, method-assign]

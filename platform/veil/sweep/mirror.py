@@ -21,6 +21,9 @@ from veil.tracking import Tracker
 RETRY_SECONDS = 15.0
 """How long a store that was away is left alone."""
 
+PATIENCE_SECONDS = 90.0
+"""How long a store that is away when all trials have ended is waited for."""
+
 SEND_SECONDS = 0.25
 
 Losses = Mapping[int, Sequence[Mapping[str, float]]]
@@ -97,6 +100,7 @@ class Mirror(TuneCallback):
     """
 
     def __init__(self, config: StudyConfig, folder: StudyFolder, progress: SweepProgress, search: StudySearch) -> None:
+        self._config = config
         self._folder = folder
         self._progress = progress
         self._search = search
@@ -104,9 +108,7 @@ class Mirror(TuneCallback):
         self._finished: list[int] = []
         self._sent: ray.ObjectRef | None = None
         self._sent_at = 0.0
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        outbox: Any = ray.remote(num_cpus=0, max_restarts=-1)(Outbox)
-        self._outbox = outbox.options(scheduling_strategy=here).remote(config, folder.manifest())
+        self._outbox = self._open_outbox()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""
@@ -147,17 +149,30 @@ class Mirror(TuneCallback):
         self._show(trial.config[NUMBER])
 
     def complete(self) -> None:
-        """Wait until the outbox has passed on everything.
+        """Wait until everything has been passed on.
 
         Raises:
-            TrackingError: the store is away.
+            TrackingError: the store has been away for `PATIENCE_SECONDS`.
         """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (problem := self._complete()) is not None:
+            if time.monotonic() > deadline:
+                raise TrackingError(problem)
+            self._progress.warn(f"{problem} (tried again for {PATIENCE_SECONDS:.0f} s)")
+            time.sleep(RETRY_SECONDS / 5)
+
+    def _complete(self) -> str | None:
         try:
-            problem = ray.get(self._outbox.complete.remote())
-        except ray.exceptions.RayActorError as error:
-            problem = f"the process that logs to MLflow died ({str(error).splitlines()[0]}); run `veil resume`"
-        if problem is not None:
-            raise TrackingError(problem)
+            return ray.get(self._outbox.complete.remote())
+        except ray.exceptions.RayActorError:
+            self._outbox = self._open_outbox()
+            return ray.get(self._outbox.complete.remote())
+
+    def _open_outbox(self) -> Any:
+        # Ray would restart it by itself, but ends such processes first where memory is short.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        outbox: Any = ray.remote(num_cpus=0)(Outbox)
+        return outbox.options(scheduling_strategy=here).remote(self._config, self._folder.manifest())
 
     def _show(self, number: int) -> None:
         record = self._folder.record(number)
@@ -182,5 +197,6 @@ class Mirror(TuneCallback):
             problem = ray.get(answer)
         except ray.exceptions.RayActorError as error:
             problem = f"the process that logs to MLflow died and is started again ({str(error).splitlines()[0]})"
+            self._outbox = self._open_outbox()
         if problem is not None:
             self._progress.warn(f"{problem} (the sweep goes on)")

@@ -23,7 +23,6 @@ from veil.interfaces import Roles, Trainable, TrialContext, TrialOutcome
 from veil.protocol.evaluation import Evaluation, Judge
 from veil.protocol.jobs import run_in_turn
 from veil.protocol.judging import open_early_judge, open_judge
-from veil.protocol.pictures import cmc_figure, face_grid, failure_grid, roc_figure, write_thumbnail
 from veil.protocol.score import Estimate
 from veil.protocol.strength import suite_at_strength
 from veil.recognizers import load_recognizer
@@ -188,6 +187,9 @@ def _on_crops_of(detector: str, config: StudyConfig, paths: StudyPaths) -> tuple
 def _save_artifacts(
     folder: Path, faces: FaceTable, evaluation: Evaluation, outcome: TrialOutcome, config: StudyConfig
 ) -> None:
+    # Slow to import, and of no use to a process that has only just started.
+    from veil.protocol.pictures import cmc_figure, face_grid, failure_grid, roc_figure, write_thumbnail
+
     (folder / "score.json").write_text(evaluation.score.model_dump_json(indent=2), encoding="utf-8")
     if len(evaluation.anonymized_target):
         grid = face_grid(faces, evaluation.anonymized_target, outcome.conditioning)

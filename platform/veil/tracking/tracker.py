@@ -176,35 +176,39 @@ class Tracker:
             self._known = known
         return self._known
 
-    def _trial_run(self, number: int) -> _TrialRun:
+    def _trial_run(self, number: int, tags: Mapping[str, str]) -> _TrialRun:
+        """Run of a trial, with these tags: they cost nothing with a new one."""
         runs = self._trial_runs()
-        if number not in runs:
-            tags = {KIND: "trial", TRIAL: str(number), MLFLOW_RUN_NAME: f"#{number:03d}"}
-            tags[MLFLOW_PARENT_RUN_ID] = self.sweep_run_id
-            run = self._client.create_run(self.experiment_id, tags={**tags, **self._identity_tags()})
-            runs[number] = _TrialRun(run.info.run_id, made_here=True, steps=set())
+        if number in runs:
+            self._log(runs[number].id, tags=tags)
+            return runs[number]
+        kind = {KIND: "trial", TRIAL: str(number), MLFLOW_PARENT_RUN_ID: self.sweep_run_id}
+        run = self._client.create_run(self.experiment_id, tags={**kind, **self._identity_tags(), **tags})
+        runs[number] = _TrialRun(run.info.run_id, made_here=True, steps=set())
         return runs[number]
 
     def log_progress(self, number: int, points: Sequence[Mapping[str, float]]) -> None:
         """Losses of a running trial, each point with its `progress/images`; what is logged already is left alone."""
         with self._translated("log training progress"):
-            run = self._trial_run(number)
+            known = self._trial_runs().get(number)
+            run = known or self._trial_run(number, {MLFLOW_RUN_NAME: f"#{number:03d}"})
             if not run.ended:
                 self._log(run.id, self._new_losses(run, points))
 
     def log_trial(self, record: TrialRecord, folder: StudyFolder) -> None:
         """Mirror a finished trial with its attackers and artifacts; a trial already mirrored is left alone."""
         with self._translated(f"log trial {record.number}"):
-            run = self._trial_run(record.number)
-            if run.ended:
+            known = self._trial_runs().get(record.number)
+            if known is not None and known.ended:
                 return
+            name = {MLFLOW_RUN_NAME: f"#{record.number:03d} {record.label}"}
+            run = self._trial_run(record.number, name | _trial_tags(record))
             metrics = _at_step(trial_metrics(record), 0)
             metrics += self._new_losses(run, _written_losses(folder.progress_path(record.number)))
             for early in record.early_scores:
                 metrics += _at_step(early_metrics(early), early.images)
             params = {"trainable": record.trainable, "seed": record.seed, **flatten(record.params)}
-            tags = {MLFLOW_RUN_NAME: f"#{record.number:03d} {record.label}", **_trial_tags(record)}
-            self._log(run.id, metrics, params, tags)
+            self._log(run.id, metrics, params)
             if record.score is not None:
                 self._log_attackers(run, record, record.score.rungs)
             self._log_artifacts(run.id, folder.trial(record.number))
@@ -308,7 +312,7 @@ class Tracker:
     def trial_run_id(self, number: int) -> str:
         """Run of a trial."""
         with self._translated(f"find trial {number}"):
-            return self._trial_run(number).id
+            return self._trial_runs()[number].id
 
     def _log(
         self,
