@@ -28,10 +28,10 @@ LAYERS = (
         "frontier",
     ),
     ("protocol",),
-    ("study",),
-    ("points", "importance", "sealed", "serving"),
+    ("study", "driver_state"),
+    ("points", "volume", "importance", "sealed", "serving"),
     ("overview",),
-    ("tracking", "reporting", "cluster"),
+    ("tracking", "reporting", "status", "cluster"),
     ("preparing", "sweep", "picking", "attacking", "anonymizing", "teaching", "exporting", "report"),
     ("cli",),
 )

@@ -24,6 +24,7 @@ from veil.preparing.study import prepare_study
 from veil.protocol.judging import study_suite_hash
 from veil.reporting import study_hypervolume, write_study_page
 from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.sweep.heartbeat import Heartbeat
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
@@ -72,7 +73,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     check_warm_start(config, manifest, space)
     folder.create(config, manifest)
     prepared = time.perf_counter()
-    with folder.driver_lock():
+    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat:
         tracker = Tracker(config, manifest)
         study = open_study(folder, config.search, space)
         search = StudySearch(study, folder, config.search, space)
@@ -81,7 +82,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
         if missing > 0:
             with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
                 mirror = _Mirror(tracker, folder, progress)
-                _run_trials(config, paths, search, missing, mirror, address)
+                _run_trials(config, paths, search, missing, [mirror, heartbeat], address)
             _mirror_missing(tracker, folder)
         swept = time.perf_counter()
         result = SweepResult(
@@ -138,7 +139,7 @@ def _run_trials(
     paths: StudyPaths,
     search: StudySearch,
     count: int,
-    mirror: "_Mirror",
+    callbacks: list[TuneCallback],
     address: str | None,
 ) -> None:
     try:
@@ -154,7 +155,7 @@ def _run_trials(
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(paths.folder / "ray"),
-                callbacks=[mirror],
+                callbacks=callbacks,
                 failure_config=tune.FailureConfig(max_failures=WORKER_DEATHS_TOLERATED),
                 verbose=0,
             ),
