@@ -1,6 +1,5 @@
 """A study's status for a terminal."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -63,10 +62,10 @@ def studies_view(studies: list[StudyStatus], now: float) -> Table:
 
 def _head(status: StudyStatus) -> RenderableType:
     title = Text.assemble((status.study, "bold"), "  ", (status.state, STYLES[status.state]))
-    title.append_text(Text(f"  {_driver_words(status)}", "dim"))
+    title.append(f"  {_driver_words(status)}", "dim" if status.state in ("running", "finished") else "default")
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
-        ProgressBar(total=max(status.trials, 1), completed=status.finished, width=BAR_WIDTH),
+        _bar(status.finished, status.trials, BAR_WIDTH),
         Text(f"{status.finished} of {status.trials} trials"),
     )
     counts = [(NAMES.get(state, state), count, STYLES.get(state, "red")) for state, count in status.outcomes.items()]
@@ -81,7 +80,7 @@ def _head(status: StudyStatus) -> RenderableType:
 
 def _queued(status: StudyStatus) -> str:
     queued = len(status.driver.queued) if status.driver is not None and status.state == "running" else 0
-    return f" ({queued} sampled, for free resources)" if queued else ""
+    return f", {queued} for resources" if queued else ""
 
 
 def _driver_words(status: StudyStatus) -> str:
@@ -135,20 +134,28 @@ def _end(status: StudyStatus) -> Text:
 
 
 def _trials(heading: str, trials: tuple[UnfinishedTrial, ...], now: float, most: int) -> RenderableType:
-    table = Table(heading, "method", "host", "attempt", "images seen", "last rung", "for", show_edge=False)
+    table = Table(heading, "method", "host", "images seen", "rank at rung", "for", show_edge=False)
+    for column in table.columns:
+        column.no_wrap = column.header not in ("method", "rank at rung")
     for trial in trials[:most]:
         table.add_row(
-            f"#{trial.number}",
-            Text(trial.label or ""),
+            Text.assemble(
+                f"#{trial.number}", (f" {ordinal(trial.attempt)} try" if trial.attempt > 1 else "", "yellow")
+            ),
+            _one_line(trial.label or ""),
             Text(trial.host or ""),
-            Text(ordinal(trial.attempt), "" if trial.attempt == 1 else "yellow"),
             _images(trial),
-            _rung(trial),
+            _one_line(_rung(trial)),
             span(now - trial.started),
         )
     if len(trials) > most:
         table.add_row("…", f"{len(trials) - most} more")
     return table
+
+
+def _one_line(text: str) -> Text:
+    """Text that is cut where its column ends."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _images(trial: UnfinishedTrial) -> Text:
@@ -161,8 +168,8 @@ def _rung(trial: UnfinishedTrial) -> str:
     rung = trial.rung
     if rung is None:
         return ""
-    rank = f": rank {rung.rank} of {rung.of}" if rung.rank is not None else ""
-    return f"{rung.images:,}{rank}{', control' if rung.verdict == 'control' else ''}"
+    rank = f"{rung.rank} of {rung.of} at " if rung.rank is not None else ""
+    return f"{rank}{rung.images:,}{', control' if rung.verdict == 'control' else ''}"
 
 
 def _nodes(nodes: tuple[NodeState, ...]) -> Table:
@@ -180,9 +187,15 @@ def _nodes(nodes: tuple[NodeState, ...]) -> Table:
 
 
 def _use(used: float, total: float) -> RenderableType:
+    if not total:
+        return Text("none", "dim")
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(ProgressBar(total=total or 1, completed=used, width=10), f"{used:g} of {total:g}")
+    grid.add_row(_bar(used, total, 10), f"{used:g} of {total:g}")
     return grid
+
+
+def _bar(part: float, whole: float, width: int) -> ProgressBar:
+    return ProgressBar(total=whole, completed=part, width=width, complete_style="cyan", finished_style="green")
 
 
 def _memory(node: NodeState) -> str:
@@ -191,23 +204,22 @@ def _memory(node: NodeState) -> str:
     return f"{node.memory_used_bytes / 1e9:.1f} of {node.memory_bytes / 1e9:.1f} GB"
 
 
-def _reasons(reasons: tuple[Reason, ...]) -> Group:
-    def lines() -> Iterator[Text]:
-        yield Text("not valid, the newest first", "bold")
-        for reason in reasons[:MOST_REASONS]:
-            yield Text.assemble(
-                f"{len(reason.trials)} × ",
-                (NAMES.get(reason.state, reason.state), STYLES[reason.state]),
-                f"  {reason.text} ",
-                (f"({numbers(reason.trials)})", "dim"),
-                # Few reasons are told in full; of many, each gets a line.
-                no_wrap=len(reasons) > FEW_REASONS,
-                overflow="ellipsis" if len(reasons) > FEW_REASONS else "fold",
-            )
-        if len(reasons) > MOST_REASONS:
-            yield Text(f"… {len(reasons) - MOST_REASONS} more reasons: --json -", "dim")
-
-    return Group(*lines())
+def _reasons(reasons: tuple[Reason, ...]) -> RenderableType:
+    few = len(reasons) <= FEW_REASONS
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(style="dim", no_wrap=True)
+    for reason in reasons[:MOST_REASONS]:
+        state = Text(NAMES.get(reason.state, reason.state), STYLES[reason.state])
+        # Few reasons are told in full; of many, each gets a line.
+        text = Text(reason.text) if few else _one_line(reason.text)
+        table.add_row(f"{len(reason.trials)} ×", state, text, numbers(reason.trials, most=4))
+    heading = Text("why trials are not valid", "bold")
+    if len(reasons) > MOST_REASONS:
+        return Group(heading, table, Text(f"and {len(reasons) - MOST_REASONS} more reasons: --json -", "dim"))
+    return Group(heading, table)
 
 
 def _links(status: StudyStatus) -> Table:

@@ -95,33 +95,35 @@ class StudyWatch:
         self, driver: DriverState | None
     ) -> tuple[tuple[UnfinishedTrial, ...], tuple[UnfinishedTrial, ...]]:
         """Trials that run, and those that a driver has left behind."""
-        driven = {trial.number: trial for trial in (*driver.running, *driver.queued)} if driver is not None else {}
-        known = {trial.number for trial in driver.running} if driver is not None else set()
-        running, left = [], []
-        for number in self._folder.unfinished:
-            attempts = self._folder.attempts_at(number)
-            if not attempts:
-                continue  # Its process is about to start on it.
-            told = driven.get(number)
-            rungs = self._folder.early_scores(number)
-            seen = [
-                self._folder.images_seen(number),
-                told.images_seen if told is not None else None,
-                rungs[-1].images if rungs else None,
-            ]
-            trial = UnfinishedTrial(
-                number=number,
-                label=told.label if told is not None else None,
-                host=attempts[-1].get("host"),
-                attempt=len(attempts),
-                started=attempts[-1]["started"],
-                images_seen=max((images for images in seen if images is not None), default=None),
-                images=told.images if told is not None else None,
-                rung=rungs[-1] if rungs else None,
-            )
-            runs = driver is not None and (number in known or trial.started >= driver.started)
-            (running if runs else left).append(trial)
-        return tuple(running), tuple(left)
+        found = [self._unfinished_trial(number, driver) for number in self._folder.unfinished]
+        trials = [trial for trial in found if trial is not None]
+        if driver is None:
+            return (), tuple(trials)
+        known = {trial.number for trial in driver.running}
+        running = tuple(trial for trial in trials if trial.number in known or trial.started >= driver.started)
+        return running, tuple(trial for trial in trials if trial not in running)
+
+    def _unfinished_trial(self, number: int, driver: DriverState | None) -> UnfinishedTrial | None:
+        attempts, rungs = self._folder.attempts_at(number), self._folder.early_scores(number)
+        if not attempts:
+            return None  # Its process is about to start on it.
+        driven = (*driver.running, *driver.queued) if driver is not None else ()
+        told = next((trial for trial in driven if trial.number == number), None)
+        seen = (
+            self._folder.images_seen(number),
+            told.images_seen if told is not None else None,
+            rungs[-1].images if rungs else None,
+        )
+        return UnfinishedTrial(
+            number=number,
+            label=told.label if told is not None else None,
+            host=attempts[-1].get("host"),
+            attempt=len(attempts),
+            started=attempts[-1]["started"],
+            images_seen=max((images for images in seen if images is not None), default=None),
+            images=told.images if told is not None else None,
+            rung=rungs[-1] if rungs else None,
+        )
 
     def _pace(self, config: StudyConfig, driver: DriverState, now: float, running: int) -> Pace | None:
         finished = sorted(self._folder.finished_at.values())
@@ -150,9 +152,12 @@ def study_state(driver: DriverState | None, finished: int, trials: int, now: flo
 
 
 def group_reasons(records: list[TrialRecord], finished_at: dict[int, float]) -> tuple[Reason, ...]:
-    """Why trials are not valid; reasons that differ in numbers alone are one, and what is newest comes first."""
+    """Why trials are not valid; reasons that differ in numbers alone are one.
+
+    What is wrong comes before what was stopped early, and the newest first.
+    """
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    for record in sorted(records, key=lambda record: finished_at[record.number], reverse=True):
+    for record in sorted(records, key=lambda record: (record.state == "stopped", -finished_at[record.number])):
         if record.reason is not None:
             groups.setdefault((record.state, _without_numbers(record)), []).append(record)
     return tuple(
