@@ -15,8 +15,8 @@ from veil.status.watch import StudyWatch
 REFRESH_SECONDS = 2.0
 """Between two looks at a study that runs."""
 
-LINES_BESIDE_TRIALS = 24
-"""Of a screen, for everything but the rows of trials that run."""
+OTHER_LINES = 24
+"""Of a screen, for everything but the rows of trials that run and of nodes, which share the rest."""
 
 
 def show_study(path: Path, console: Console, follow: bool) -> StudyStatus:
@@ -33,7 +33,7 @@ def show_study(path: Path, console: Console, follow: bool) -> StudyStatus:
         return status
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
-            rows = max(console.height - LINES_BESIDE_TRIALS, 3)
+            rows = max((console.height - OTHER_LINES) // 2, 3)
             live.update(status_view(status, rows), refresh=True)
             if not _goes_on(status):
                 break

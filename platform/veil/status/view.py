@@ -23,19 +23,19 @@ FEW_REASONS, MOST_REASONS = 3, 8
 BAR_WIDTH = 40
 
 
-def status_view(status: StudyStatus, most_running: int = 50) -> RenderableType:
+def status_view(status: StudyStatus, most_rows: int = 50) -> RenderableType:
     """Everything of one study.
 
     Args:
         status: of the study.
-        most_running: rows of trials that run; more are counted.
+        most_rows: of trials that run, and of nodes; more are counted.
     """
     blocks = [_head(status), _figures(status)]
     for heading, trials in (("running", status.running), ("left unfinished", status.interrupted)):
         if trials:
-            blocks.append(_trials(heading, trials, status.looked, most_running))
+            blocks.append(_trials(heading, trials, status.looked, most_rows))
     if status.driver is not None and status.driver.nodes and status.state == "running":
-        blocks.append(_nodes(status.driver.nodes))
+        blocks.append(_nodes(status.driver.nodes, most_rows))
     if status.reasons:
         blocks.append(_reasons(status.reasons))
     blocks.append(_links(status))
@@ -149,7 +149,7 @@ def _trials(heading: str, trials: tuple[UnfinishedTrial, ...], now: float, most:
             span(now - trial.started),
         )
     if len(trials) > most:
-        table.add_row("…", f"{len(trials) - most} more")
+        table.add_row(f"… {len(trials) - most} more")
     return table
 
 
@@ -172,12 +172,14 @@ def _rung(trial: UnfinishedTrial) -> str:
     return f"{rank}{rung.images:,}{', control' if rung.verdict == 'control' else ''}"
 
 
-def _nodes(nodes: tuple[NodeState, ...]) -> Table:
+def _nodes(nodes: tuple[NodeState, ...], most: int) -> Table:
     with_gpus = any(node.gpus for node in nodes)
     table = Table("node", "cores in use", *(["GPUs in use"] if with_gpus else []), "memory", show_edge=False)
-    for node in nodes:
+    for node in nodes[:most]:
         gpus = [_use(node.gpus_used, node.gpus)] if with_gpus else []
         table.add_row(Text(node.host), _use(node.cpus_used, node.cpus), *gpus, _memory(node))
+    if len(nodes) > most:
+        table.add_row(f"… {len(nodes) - most} more")
     if len(nodes) > 1:
         gpus = [_use(sum(node.gpus_used for node in nodes), sum(node.gpus for node in nodes))] if with_gpus else []
         cpus = _use(sum(node.cpus_used for node in nodes), sum(node.cpus for node in nodes))

@@ -17,7 +17,7 @@ from veil.status.state import OUTCOMES, Reason, StudyState, StudyStatus, Unfinis
 from veil.study import TrialRecord
 from veil.volume import trial_hypervolume
 
-SILENT_SECONDS = 20.0
+SILENT_SECONDS = 15.0
 """A driver writes every five seconds; one that has missed a few is looked after."""
 
 

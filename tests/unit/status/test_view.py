@@ -22,9 +22,9 @@ NODES = (
 )
 
 
-def shown(study: WatchedStudy, now: float, width: int = 120, most_running: int = 50) -> str:
+def shown(study: WatchedStudy, now: float, width: int = 120, most_rows: int = 50) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(status_view(StudyWatch(study.folder.path).look(now), most_running))
+    console.print(status_view(StudyWatch(study.folder.path).look(now), most_rows))
     return console.file.getvalue()
 
 
@@ -66,8 +66,9 @@ def test_a_study_that_runs(tmp_path: Path) -> None:
 
 
 def test_many_trials_leave_room_for_the_rest(tmp_path: Path) -> None:
-    text = shown(running_study(tmp_path), START + 1000, most_running=1)
-    assert "#4" in text and "#5" not in text and "1 more" in text
+    text = shown(running_study(tmp_path), START + 1000, most_rows=1)
+    assert "#4" in text and "#5" not in text and "node-1" not in text and text.count("… 1 more") == 2
+    assert "12 of 20" in line_with("2 nodes", text), "all nodes are summed"
 
 
 def test_narrow_terminals_break_no_line(tmp_path: Path) -> None:
