@@ -71,9 +71,7 @@ def screen_until_interrupted(*arguments: str) -> tuple[str, int]:
     return drawn.decode(), os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
-def test_status_follows_a_sweep_through_a_kill(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+def test_status_follows_a_sweep_through_a_kill(tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]) -> None:
     config = write_analytic_study(tmp_path, "seen", trials=8, sleep_seconds=4.0)
     where = ("seen", "--root", str(tmp_path / "studies"))
     watch = StudyWatch(tmp_path / "studies" / "seen")

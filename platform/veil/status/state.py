@@ -82,6 +82,7 @@ class StudyStatus(Settings):
         running: trials that a process works on.
         interrupted: trials that an earlier driver has left, which are continued before others start.
         waiting: how many trials have not been started.
+        queued: how many of these are sampled and wait for free resources.
         reasons: why trials are not valid, the newest first and those of stopped ones last.
         volume: what the frontier has reached; None where no trial is valid, or the study has no frontier.
         pace: how fast trials finish; None unless two have in the driver's run that lasts.
@@ -100,6 +101,7 @@ class StudyStatus(Settings):
     running: tuple[UnfinishedTrial, ...]
     interrupted: tuple[UnfinishedTrial, ...]
     waiting: int
+    queued: int
     reasons: tuple[Reason, ...]
     volume: Volume | None
     pace: Pace | None

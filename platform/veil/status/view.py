@@ -72,15 +72,10 @@ def _head(status: StudyStatus) -> RenderableType:
     counts += [
         ("running", len(status.running), "cyan"),
         ("left unfinished", len(status.interrupted), "yellow"),
-        (f"waiting{_queued(status)}", status.waiting, "dim"),
+        ("waiting" + (f", {status.queued} for resources" if status.queued else ""), status.waiting, "dim"),
     ]
     words = Text("   ").join(Text.assemble((str(n), "bold"), " ", (name, style)) for name, n, style in counts if n)
     return Group(title, bar, words)
-
-
-def _queued(status: StudyStatus) -> str:
-    queued = len(status.driver.queued) if status.driver is not None and status.state == "running" else 0
-    return f", {queued} for resources" if queued else ""
 
 
 def _driver_words(status: StudyStatus) -> str:

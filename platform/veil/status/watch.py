@@ -55,6 +55,7 @@ class StudyWatch:
         state = study_state(driver, len(records), config.search.trials, now)
         driven = driver if driver is not None and state in ("running", "silent") else None
         running, interrupted = self._unfinished(driven)
+        begun = {trial.number for trial in running} | {record.number for record in records}
         return StudyStatus(
             study=config.study,
             folder=str(self._folder.path),
@@ -66,6 +67,7 @@ class StudyWatch:
             running=running,
             interrupted=interrupted,
             waiting=max(config.search.trials - len(records) - len(running) - len(interrupted), 0),
+            queued=sum(trial.number not in begun for trial in driven.queued) if driven is not None else 0,
             reasons=self._reasons,
             volume=self._volume,
             pace=self._pace(config, driven, now, len(running)) if driven is not None else None,

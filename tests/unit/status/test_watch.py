@@ -92,6 +92,17 @@ def test_what_trials_on_several_workers_report_comes_from_the_driver(study: Watc
     assert trial.images_seen == 500
 
 
+def test_what_has_begun_since_the_driver_wrote_is_queued_no_more(study: WatchedStudy) -> None:
+    queued = tuple(DrivenTrial(number=number, label=f"point {number}") for number in range(4))
+    study.drive(START + 10, queued=queued)
+    assert look(study, START + 11).queued == 4
+    study.attempt(0, START + 12)
+    study.finish(1, START + 12)
+    found = look(study, START + 13)
+    assert (found.queued, found.waiting) == (2, 8)
+    assert [trial.label for trial in found.running] == ["point 0"], "named before it is known to run"
+
+
 def test_a_killed_driver(study: WatchedStudy) -> None:
     study.drive(START, process=process_that_is_gone(), running=(DrivenTrial(number=0, label="point 0"),))
     study.attempt(0, START + 1)
