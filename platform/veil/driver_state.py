@@ -1,12 +1,11 @@
 """What the driver of a sweep publishes of itself in the study folder, readable without Ray or MLflow."""
 
+import json
 from typing import Literal
-
-from pydantic import ValidationError
 
 from veil.atomic import replace_when_complete
 from veil.config import Settings
-from veil.errors import VeilError
+from veil.errors import ConfigError, VeilError
 from veil.study import StudyFolder
 
 PUBLISHED = "driver.json"
@@ -95,11 +94,11 @@ def read_driver_state(folder: StudyFolder) -> DriverState | None:
     """
     path = folder.path / PUBLISHED
     try:
-        return DriverState.model_validate_json(path.read_bytes())
+        return DriverState.parse(json.loads(path.read_bytes()), where=str(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, ConfigError) as error:
         raise VeilError(
-            f"cannot read {path}: {str(error).splitlines()[0]}; it is damaged or of another version of Veil: the next "
-            "`veil resume` writes it anew"
+            f"cannot read {path}: {error}; it is damaged or of another version of Veil: the next `veil resume` writes "
+            "it anew"
         ) from None

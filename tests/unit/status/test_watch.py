@@ -185,9 +185,10 @@ def test_a_study_of_attackers_has_no_hypervolume(study: WatchedStudy) -> None:
     assert (found.compares, found.volume) == ("attackers", None)
 
 
-def test_a_damaged_file_is_named(study: WatchedStudy) -> None:
-    (study.folder.path / PUBLISHED).write_text("{")
-    with pytest.raises(VeilError, match="driver.json"):
+@pytest.mark.parametrize("text", ["{", "[]", '{"host": "a", "process": 1, "started": 0, "updated": 0, "colour": 1}'])
+def test_a_file_that_is_damaged_or_of_another_version_is_named(study: WatchedStudy, text: str) -> None:
+    (study.folder.path / PUBLISHED).write_text(text)
+    with pytest.raises(VeilError, match="driver.json.*another version"):
         look(study, START)
 
 
