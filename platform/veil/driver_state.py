@@ -94,7 +94,7 @@ def read_driver_state(folder: StudyFolder) -> DriverState | None:
     """
     path = folder.path / PUBLISHED
     try:
-        return DriverState.parse(json.loads(path.read_bytes()), where=str(path))
+        return DriverState.parse(json.loads(path.read_bytes()), where=PUBLISHED)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, ConfigError) as error:
