@@ -2,21 +2,19 @@
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from veil.config import StudyConfig
 from veil.errors import ConfigError, nearest
 from veil.frontier.dominance import frontier
-from veil.frontier.hypervolume import frontier_hypervolume, resampled_hypervolume
 from veil.frontier.overview import Overview
-from veil.frontier.points import FrontierPoint, Interval
+from veil.frontier.points import FrontierPoint
 from veil.frontier.stopping import Savings, Training, savings
 from veil.frontier.ties import Ties, find_ties
 from veil.importance import setting_importance
-from veil.metrics.intervals import percentile_interval
 from veil.objectives import Objective, get_objective
 from veil.points import frontier_point, sampled_trial
-from veil.study import StudyFolder, TrialRecord
+from veil.records import TrialRecord
+from veil.study import StudyFolder
+from veil.volume import have_people, trial_hypervolume
 
 NO_CONDITIONING = "none"
 """What a trial without conditioning is called in filters."""
@@ -101,25 +99,7 @@ def trial_ties(valid: Sequence[TrialRecord], folder: StudyFolder, objectives: Se
     Raises:
         ProtocolError: two trials were scored on different people.
     """
-    if not _have_people(valid, folder):
+    if not have_people(valid, folder):
         return None
     best = {point.trial for point in frontier([frontier_point(record) for record in valid], objectives)}
     return find_ties([sampled_trial(record, folder.spreads(record.number)) for record in valid], best, objectives)
-
-
-def trial_hypervolume(valid: Sequence[TrialRecord], folder: StudyFolder, objectives: Sequence[Objective]) -> Interval:
-    """Hypervolume with its interval over resamples of the people; without one where a trial has no people."""
-    value = frontier_hypervolume([frontier_point(record) for record in valid], objectives)
-    if not _have_people(valid, folder):
-        return Interval(value, value, value)
-    spreads = [folder.spreads(record.number) for record in valid]
-    values_RNM = np.stack(
-        [np.stack([spread[objective.name].replicates for objective in objectives], axis=-1) for spread in spreads],
-        axis=1,
-    )
-    people = spreads[0][objectives[0].name].left_out.size
-    return Interval(value, *percentile_interval(resampled_hypervolume(values_RNM, objectives), n_units=people))
-
-
-def _have_people(valid: Sequence[TrialRecord], folder: StudyFolder) -> bool:
-    return bool(valid) and not any(record.synthetic or not folder.has_spreads(record.number) for record in valid)

@@ -1,6 +1,6 @@
 """Finished trials as points: of a frontier, of a curve, of a comparison of detectors, or of paired comparisons."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from veil.config import flatten
 from veil.errors import ProtocolError
@@ -10,7 +10,13 @@ from veil.frontier.robustness import SEPARATOR, RobustnessPoint
 from veil.frontier.sensitivity import SensitivityPoint
 from veil.protocol.measurement import CONTROL, Spread
 from veil.protocol.score import TrialScore
-from veil.study import TrialRecord
+from veil.records import StudyKind, TrialRecord
+
+
+def compared(records: Iterable[TrialRecord]) -> StudyKind:
+    """What a study compares; one of attackers or detectors has curves or differences, and no frontier."""
+    kinds = {record.compares for record in records} - {"anonymizers"}
+    return kinds.pop() if kinds else "anonymizers"
 
 
 def frontier_point(record: TrialRecord) -> FrontierPoint:

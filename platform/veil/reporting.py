@@ -21,9 +21,11 @@ from veil.frontier.sensitivity import SensitivityPoint, compare_detectors, sensi
 from veil.frontier.sensitivity_page import write_sensitivity_page
 from veil.frontier.table import frontier_table
 from veil.objectives import Objective, get_objective
-from veil.overview import study_overview, trial_hypervolume, trial_ties
-from veil.points import frontier_point, robustness_point, sampled_trial, sensitivity_point
-from veil.study import StudyFolder, StudyKind, TrialRecord
+from veil.overview import study_overview, trial_ties
+from veil.points import compared, frontier_point, robustness_point, sampled_trial, sensitivity_point
+from veil.records import StudyKind, TrialRecord
+from veil.study import StudyFolder
+from veil.volume import trial_hypervolume
 
 
 def study_objectives(config: StudyConfig) -> list[Objective]:
@@ -77,9 +79,8 @@ def write_frontier_page(
 
 
 def study_kind(folder: StudyFolder) -> StudyKind:
-    """What a study compares; one of attackers or detectors has curves or differences, and no frontier."""
-    kinds = {record.compares for record in folder.records()} - {"anonymizers"}
-    return kinds.pop() if kinds else "anonymizers"
+    """What a study compares, as far as its finished trials tell."""
+    return compared(folder.records())
 
 
 def study_page(folder: StudyFolder) -> Path:

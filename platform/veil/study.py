@@ -7,139 +7,26 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 from filelock import FileLock, Timeout
-from pydantic import Field
 
 from veil.atomic import replace_when_complete
-from veil.config import Settings, StudyConfig
+from veil.config import StudyConfig
 from veil.errors import ConfigError, DataError, ProtocolError, VeilError, nearest
+from veil.json_lines import read_json_lines
 from veil.protocol.measurement import Spread
-from veil.protocol.score import Estimate, TrialScore
-
-TrialState = Literal["valid", "invalid", "diverged", "failed", "stopped"]
-StudyKind = Literal["anonymizers", "attackers", "detectors"]
-"""What a study compares. Trials of the first kind are points of a frontier, trials of the others never are."""
+from veil.records import Attempt, EarlyScore, Manifest, TrialRecord
 
 SPREADS = "spreads.npz"
 THUMBNAIL = "thumbnail.webp"
 FAILURES = "failures.webp"
 RUNGS = "rungs"
 
-
-class Manifest(Settings):
-    """What must not change within a study.
-
-    Attributes:
-        space: registered search space.
-        base_hash: settings that the trials share; sampled values mean something only beside them.
-        suite_hash: attack suite with the models that score; where trials have a strength of their own, the suite that
-            it is laid over.
-        data_hash: contents of the prepared faces; None for studies without faces.
-        contract_hash: crop contract; None for studies without faces.
-        objectives: names in order.
-    """
-
-    space: str
-    base_hash: str
-    suite_hash: str
-    data_hash: str | None
-    contract_hash: str | None
-    objectives: tuple[str, ...]
-
-
-class EarlyScore(Settings):
-    """What a trial was worth at one rung of early stopping, and what followed from it.
-
-    Attributes:
-        images: seen by its training; the rung.
-        objectives: estimates by objective name, from the attackers of early stopping; empty where a reason is given.
-        reason: why the trial could not be judged there; it goes on, and no other is compared with it.
-        seconds: wall time of judging.
-        rank, of: place among the trials that had reached the rung until then, 1 the best; None until it is known.
-        verdict: "goes on", "stopped", or "control" for a trial that runs to its end although it would be stopped; None
-            until it is known.
-    """
-
-    images: int
-    objectives: dict[str, Estimate] = {}
-    reason: str | None = None
-    seconds: float = 0.0
-    rank: int | None = None
-    of: int | None = None
-    verdict: Literal["goes on", "stopped", "control"] | None = None
-
-
-class Attempt(NamedTuple):
-    """A process that works on a trial.
-
-    Attributes:
-        started: seconds since 1970.
-        host: its machine.
-        process: its number there.
-    """
-
-    started: float
-    host: str
-    process: int
-
-
-class TrialRecord(Settings):
-    """One finished trial, written once by the process that ran it.
-
-    Attributes:
-        number: number of the trial in the study.
-        state: "valid" trials have objectives; every other state has a reason instead. Nothing is wrong with a "stopped"
-            trial: it was ended early.
-        trainable, family, label: which method this is.
-        params: the trainable's resolved settings.
-        sampled: values by the names that the search space asked for them under.
-        seed: seed of the trial.
-        objectives: estimates by objective name; empty unless valid.
-        synthetic: whether the values come from a problem without faces.
-        strength: settings of the one attacker that this trial was judged by at a strength of its own, by its name;
-            empty for trials judged by the study's suite.
-        detector: detector that found and aligned the faces of this trial; None for trials on the study's own crops.
-        training_faces: how many faces the anonymizer was trained on, and how many were left out, by kind.
-        trainings: images seen by each training that the anonymizer rests on; see `TrialOutcome`.
-        notes: sentences that a reader of the score must know.
-        score: the whole score card, where the protocol judged the trial.
-        reason: why the trial is not valid.
-        early_scores: at the rungs of early stopping that it reached, first to last.
-        seconds: wall time by part.
-        peak_memory_bytes: largest resident size of the trial's process so far.
-    """
-
-    number: int
-    state: TrialState
-    trainable: str
-    family: str
-    label: str
-    params: dict[str, Any] = {}
-    sampled: dict[str, Any] = {}
-    seed: int = 0
-    objectives: dict[str, Estimate] = {}
-    synthetic: bool = False
-    strength: dict[str, dict[str, Any]] = {}
-    detector: str | None = None
-    training_faces: dict[str, int] = {}
-    trainings: dict[str, int] = {}
-    notes: tuple[str, ...] = ()
-    score: TrialScore | None = None
-    reason: str | None = None
-    early_scores: tuple[EarlyScore, ...] = ()
-    seconds: dict[str, float] = {}
-    peak_memory_bytes: int = Field(0, ge=0)
-
-    @property
-    def compares(self) -> StudyKind:
-        """What the study of this trial compares."""
-        if self.detector is not None:
-            return "detectors"
-        return "attackers" if self.strength else "anonymizers"
+TAIL_BYTES = 8192
+"""Of a file of losses; its last line is much shorter."""
 
 
 class StudyFolder:
@@ -245,12 +132,10 @@ class StudyFolder:
         """Losses over images seen, one JSON object a line, as the trial's own process reported them."""
         return self.trial(number) / "progress.jsonl"
 
-    def images_seen(self, number: int) -> int:
-        """Images that a trial's training had seen when it last reported; 0 where it never did."""
-        path = self.progress_path(number)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        seen = [json.loads(line)["progress/images"] for line in lines if line.endswith("}")]
-        return int(max(seen, default=0))
+    def images_seen(self, number: int) -> int | None:
+        """By a trial's training, as it last reported; None where it has not."""
+        points = read_json_lines(self.progress_path(number), last_bytes=TAIL_BYTES)
+        return int(points[-1]["progress/images"]) if points else None
 
     def record_path(self, number: int) -> Path:
         """Where a trial's record lies once it is finished."""
@@ -294,15 +179,13 @@ class StudyFolder:
 
     def note_attempt(self, number: int) -> None:
         """Write down that a process starts working on a trial, and where."""
-        attempt = Attempt(time.time(), socket.gethostname(), os.getpid())
+        attempt = Attempt(time.time(), os.getpid(), socket.gethostname())
         with (self.trial(number) / "attempts.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(attempt._asdict()) + "\n")
 
     def attempts(self, number: int) -> list[Attempt]:
         """Processes that have worked on a trial, first to last."""
-        path = self.trial(number) / "attempts.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [Attempt(**json.loads(line)) for line in lines if line.endswith("}")]
+        return [Attempt(**attempt) for attempt in read_json_lines(self.trial(number) / "attempts.jsonl")]
 
     def finished(self) -> list[int]:
         """Numbers of all trials that have a record, in order."""

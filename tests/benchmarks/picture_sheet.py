@@ -22,8 +22,9 @@ from veil.faces.table import tensor_to_images
 from veil.interfaces import FaceBatch
 from veil.points import frontier_point
 from veil.preparing.study import prepare_study
+from veil.records import TrialRecord
 from veil.registry import trainables
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 GAP = 4
 LABEL_WIDTH = 360

@@ -47,7 +47,7 @@ def assert_consistent(folder: StudyFolder, trials: int, uri: str | None = None) 
     ended = {"valid": "FINISHED", "stopped": "KILLED"}
     for run in runs:
         assert run.info.status == ended.get(records[int(run.data.tags["veil.trial"])].state, "FAILED")
-    assert sorted(point.trial for point, _ in study_overview(folder.config(), folder).rows) == numbers
+    assert sorted(point.trial for point in study_overview(folder.config(), folder).points) == numbers
 
 
 def missing_for_small_disks() -> str | None:

@@ -13,8 +13,9 @@ from veil.picking import Budget, pick_point
 from veil.picking.rescoring import SealedPeople
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, RungScore, TrialScore
+from veil.records import Manifest, TrialRecord
 from veil.sealed import SealedLook
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 SEARCH = {0: (0.05, 0.40), 1: (0.08, 0.60), 2: (0.09, 0.80), 3: (0.60, 0.90)}
 """Leak and utility of each trial on the search people."""

@@ -10,7 +10,8 @@ import numpy as np
 from veil.config import StudyConfig
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, PersonScore, RungScore, TrialScore
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 
 PEOPLE = 10

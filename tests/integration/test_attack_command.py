@@ -17,9 +17,10 @@ from veil.config import StudyConfig
 from veil.errors import ConfigError, DataError, ProtocolError, TrackingError, VeilError
 from veil.faces.images import decode_image
 from veil.protocol.score import Estimate, RungScore, TrialScore
+from veil.records import Manifest, TrialRecord
 from veil.registry import datasets
 from veil.serving import PointDescription
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 from veil.tracking.models import ModelName, register_model
 from veil.tracking.packing import pack_point

@@ -136,7 +136,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(tmp_path: Path) -> None:
     place.mkdir()
     config = write_analytic_study(place, "full", trials=6, sleep_seconds=2.0)
     text = config.read_text()
-    with small_disk(place, megabytes=24) as disk:
+    with small_disk(place, megabytes=100) as disk:
         (disk.outside / "full.yaml").write_text(text)
         folder = StudyFolder(disk.outside / "studies" / "full")
         prefix = tuple(disk.command([]))

@@ -12,7 +12,8 @@ from orl_crops import require_assets
 from study_helpers import call_veil, mlflow_runs, run_veil
 
 from veil.assets import fetch
-from veil.study import StudyFolder, TrialRecord
+from veil.records import TrialRecord
+from veil.study import StudyFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.data, pytest.mark.timeout(600)]
 

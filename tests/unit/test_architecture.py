@@ -14,7 +14,7 @@ SOURCE_ROOTS = {"veil": REPOSITORY / "platform", "trainables": REPOSITORY, "sear
 
 # A part may import parts of its own line and of the lines above it.
 LAYERS = (
-    ("errors", "atomic", "config", "objectives", "registry", "interfaces"),
+    ("errors", "atomic", "json_lines", "config", "objectives", "registry", "interfaces"),
     (
         "assets",
         "weights",
@@ -28,11 +28,12 @@ LAYERS = (
         "frontier",
     ),
     ("protocol",),
-    ("study",),
-    ("points", "trial_log", "sealed", "serving"),
+    ("records",),
+    ("study", "driver_state"),
+    ("points", "volume", "trial_log", "sealed", "serving"),
     ("importance",),
     ("overview",),
-    ("tracking", "reporting", "cluster"),
+    ("tracking", "reporting", "status", "cluster"),
     ("preparing", "sweep", "picking", "attacking", "anonymizing", "teaching", "exporting", "report"),
     ("cli",),
 )

@@ -20,7 +20,8 @@ from veil.errors import ConfigError, DataError
 from veil.overview import Overview, study_overview
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.trial_log import open_journal
 
 MANIFEST = Manifest(

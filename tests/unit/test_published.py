@@ -19,9 +19,10 @@ from veil.faces.table import images_to_tensor, tensor_to_images
 from veil.interfaces import FaceBatch, TrialContext
 from veil.picking import Budget, pick_point
 from veil.protocol.score import Estimate, TrialScore
+from veil.records import Manifest, TrialRecord
 from veil.reporting import face_counts
 from veil.runtime import LocalLauncher
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 
 @pytest.fixture

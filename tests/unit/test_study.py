@@ -10,7 +10,8 @@ from veil.errors import ConfigError, ProtocolError, VeilError
 from veil.points import frontier_point
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 
 MANIFEST = Manifest(
     space="analytic", base_hash="b", suite_hash="a", data_hash=None, contract_hash=None, objectives=("leak", "utility")

@@ -12,8 +12,9 @@ from veil.errors import ConfigError, ProtocolError
 from veil.picking import Budget, pick_point
 from veil.points import frontier_point, robustness_point
 from veil.protocol.score import Estimate, RungScore, TrialScore
+from veil.records import Manifest, TrialRecord
 from veil.reporting import print_robustness, print_study, study_page, study_points, write_study_page
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 
 MANIFEST = Manifest(

@@ -13,8 +13,9 @@ from veil.picking import Budget, pick_point
 from veil.points import frontier_point, sensitivity_point
 from veil.protocol.measurement import Spread
 from veil.protocol.score import Estimate, RungScore, TrialScore
+from veil.records import Manifest, TrialRecord
 from veil.reporting import face_counts, print_sensitivity, print_study, study_page, study_points, write_study_page
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 MANIFEST = Manifest(
     space="detectors", base_hash="b", suite_hash="s", data_hash="d", contract_hash="c",

@@ -17,8 +17,9 @@ from veil.faces.study_faces import StudyFaces
 from veil.interfaces import Anonymizer
 from veil.preparing.study import prepare_study
 from veil.protocol.evaluation import Evaluation, Judge
+from veil.records import TrialRecord
 from veil.registry import anonymizers, find_preset, trainables
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 MODEL_SCHEME = "models:/"
 FORMS = "NAME:setting=value (a registered anonymizer), a trial's folder, or models:/NAME@ALIAS"

@@ -1,11 +1,16 @@
 """Commands that measure: sweeps of trials, and attacks on one anonymizer."""
 
+import sys
+from json import dumps
 from pathlib import Path
+from time import time
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from veil.cli.commands import CommandGroup
+from veil.cli.completion import complete_study
 from veil.cli.exit_status import ExitStatus
 from veil.cli.options import (
     DEFAULT_ROOT,
@@ -17,7 +22,7 @@ from veil.cli.options import (
     StudyArgument,
     load_config,
 )
-from veil.cli.terminal import console, errors
+from veil.cli.terminal import console, errors, write_data
 from veil.config import StudyConfig
 from veil.errors import ConfigError
 from veil.study import StudyFolder
@@ -81,6 +86,47 @@ def _run(config: StudyConfig, address: str | None) -> None:
     if failed:
         errors.print(f"[red]error[/red]: {len(failed)} trials failed: {failed[0].reason}")
         raise typer.Exit(ExitStatus.INCOMPLETE)
+
+
+@commands.command(
+    {
+        "veil status smoke": "what runs, what is left and why trials failed; stays while the study runs",
+        "veil status --root /data/studies": "a line for each study",
+        "veil status smoke --json - | jq .outcomes": "the same as data",
+    },
+)
+def status(
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Name of the study; without it, all of them.", autocompletion=complete_study),
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    once: Annotated[bool, typer.Option("--once", help="Print once, also while the study runs.")] = False,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="File for the same as data; - is standard output.")
+    ] = None,
+) -> None:
+    """Show how far a study is: what runs, where and for how long, what it has reached, and why trials failed.
+
+    Read from the study's folder alone, on any machine that sees it; its driver is not disturbed.
+    """
+    from veil.status.show import look_at_studies, show_studies, show_study
+    from veil.status.watch import StudyWatch
+
+    if study is not None and json is not None:
+        write_data(json, StudyWatch(root / study).look(time()).model_dump_json(indent=2) + "\n")
+    elif study is not None:
+        show_study(root / study, console, follow=sys.stdout.isatty() and not once and not console.quiet)
+    else:
+        found, refused = look_at_studies(root)
+        if json is not None:
+            write_data(json, dumps([status.model_dump(mode="json") for status in found], indent=2) + "\n")
+        else:
+            show_studies(found, console)
+        for name, error in refused.items():
+            errors.print(f"[red]error[/red]: {escape(name)}: {escape(str(error))}", soft_wrap=True)
+        if refused:
+            raise typer.Exit(ExitStatus.INCOMPLETE)
 
 
 @commands.command(

@@ -10,8 +10,9 @@ from veil.config import StudyConfig
 from veil.expression import expression_net_sha256
 from veil.picking.budget import interval
 from veil.protocol.score import RungScore, TrialScore, attacker_configs
+from veil.records import TrialRecord
 from veil.sealed import SealedLook, sealed_looks
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking.packing import Pack
 
 

@@ -14,9 +14,10 @@ from veil.picking.registration import register_point
 from veil.picking.rescoring import SealedPeople
 from veil.points import frontier_point, sampled_trial
 from veil.protocol.full_ladder import sealed_suite
+from veil.records import TrialRecord
 from veil.registry import trainables
 from veil.sealed import SealedLook
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 from veil.tracking.models import ModelName, check_registry
 

@@ -11,10 +11,11 @@ from veil import __version__
 from veil.errors import DataError
 from veil.picking.card import model_card
 from veil.picking.rescoring import SealedPeople
+from veil.records import TrialRecord
 from veil.registry import parsers, trainables
 from veil.sealed import Registration, SealedLook, log_registration
 from veil.serving import PointDescription
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 from veil.tracking.models import ModelName, register_model
 from veil.tracking.packing import pack_point

@@ -24,9 +24,10 @@ from veil.protocol.evaluation import Judge
 from veil.protocol.jobs import AttackJob, AttackResult
 from veil.protocol.judging import open_judge
 from veil.protocol.score import TrialScore, suite_hash
+from veil.records import TrialRecord
 from veil.registry import trainables
 from veil.sealed import SealedLook, log_look, sealed_looks
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 
 

@@ -15,6 +15,7 @@ from veil.frontier.sensitivity import compare_detectors
 from veil.interfaces import Question
 from veil.objectives import get_objective
 from veil.points import robustness_point, sensitivity_point
+from veil.records import StudyKind, TrialRecord
 from veil.registry import search_spaces
 from veil.report.ablations import answer_questions
 from veil.report.best_of_family import against_baselines
@@ -22,7 +23,7 @@ from veil.report.changes import attacker_changes, detector_changes
 from veil.report.findings import JudgedTrial, Section
 from veil.report.findings_table import findings
 from veil.report.fronts import compare_fronts
-from veil.study import StudyFolder, StudyKind, TrialRecord
+from veil.study import StudyFolder
 
 
 def print_answers(

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from veil.atomic import replace_when_complete
 from veil.errors import TrackingError
+from veil.records import TrialRecord
 from veil.report.answers import print_answers, study_sections
 from veil.report.evidence import REPORT_RUN, Evidence
 from veil.report.material import Material
@@ -15,7 +16,7 @@ from veil.report.page import render_report
 from veil.report.pdf import find_browser, print_pdf
 from veil.reporting import study_kind
 from veil.sealed import registrations, sealed_looks
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking.runs import StudyRuns, attach_report, contradictions, keep_report, read_runs
 
 PAGE, PDF = "report.html", "report.pdf"

@@ -11,9 +11,9 @@ from plotly.subplots import make_subplots
 
 from veil.frontier.figures import COLOURS, MUTED, common_layout
 from veil.protocol.score import PersonScore
+from veil.records import TrialRecord
 from veil.report.ladder import listed_trials
 from veil.report.material import Material
-from veil.study import TrialRecord
 
 MOST_ROWS = 12
 """Trials whose people are shown; the best come first."""

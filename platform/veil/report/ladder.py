@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from veil.protocol.measurement import CONTROL
 from veil.protocol.score import RungScore, TrialScore
+from veil.records import TrialRecord
 from veil.report.material import Material, attacker_of
-from veil.study import TrialRecord
 from veil.tracking.metrics import rung_path
 
 MOST_ROWS = 60

@@ -16,6 +16,7 @@ from veil.overview import study_savings
 from veil.points import frontier_point
 from veil.protocol.measurement import CONTROL
 from veil.protocol.score import RungScore, TrialScore
+from veil.records import Manifest, StudyKind, TrialRecord
 from veil.registry import datasets, search_spaces
 from veil.report.evidence import Evidence
 from veil.report.findings import Section
@@ -23,7 +24,7 @@ from veil.report.threat import Attack, ladder_of
 from veil.report.weights import Weights, study_weights
 from veil.reporting import study_ties
 from veil.sealed import Registration, SealedLook
-from veil.study import Manifest, StudyFolder, StudyKind, TrialRecord
+from veil.study import StudyFolder
 
 
 @dataclass(frozen=True)

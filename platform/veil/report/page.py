@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from veil import __version__
 from veil.frontier.figures import embed
+from veil.records import StudyKind
 from veil.report.chapters import answer_rows, look_rows, methods
 from veil.report.evidence import REPORT_RUN
 from veil.report.failures import MOST_ROWS as MOST_FAILURES
@@ -21,7 +22,6 @@ from veil.report.ladder import MOST_ROWS, ladder_rows, rung_rows
 from veil.report.material import Material
 from veil.report.results import hypervolume, main_figure, result_rows
 from veil.reporting import face_counts
-from veil.study import StudyKind
 
 CHAPTERS = {
     "question": "Question",

@@ -20,9 +20,11 @@ from veil.interfaces import SearchSpace
 from veil.preparing import Workforce, preparation_bar, prepare
 from veil.preparing.study import prepare_study
 from veil.protocol.judging import study_suite_hash
+from veil.records import Manifest, TrialRecord
 from veil.reporting import study_hypervolume, write_study_page
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.study import StudyFolder
 from veil.sweep.deaths import take_lack_of_memory_for_death
+from veil.sweep.heartbeat import Heartbeat
 from veil.sweep.mirror import Mirror
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
@@ -71,7 +73,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     check_warm_start(config, manifest, space)
     folder.create(config, manifest)
     prepared = time.perf_counter()
-    with folder.driver_lock():
+    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat:
         tracker = Tracker(config, manifest)
         study = open_study(folder, config.search, space)
         search = StudySearch(study, folder, config.search, space)
@@ -79,7 +81,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
         missing = config.search.trials - finished_count(study)
         if missing > 0:
             with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
-                _run_trials(config, paths, search, missing, progress, address)
+                _run_trials(config, paths, search, missing, progress, heartbeat, address)
         swept = time.perf_counter()
         result = SweepResult(
             records=folder.records(),
@@ -128,6 +130,7 @@ def _run_trials(
     search: StudySearch,
     count: int,
     progress: SweepProgress,
+    heartbeat: Heartbeat,
     address: str | None,
 ) -> None:
     try:
@@ -144,7 +147,7 @@ def _run_trials(
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(paths.folder / "ray"),
-                callbacks=[mirror],
+                callbacks=[mirror, heartbeat],
                 failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
                 verbose=0,
             ),

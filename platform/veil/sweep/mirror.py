@@ -11,7 +11,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from veil.config import StudyConfig
 from veil.errors import TrackingError
-from veil.study import Manifest, StudyFolder
+from veil.records import Manifest
+from veil.study import StudyFolder
 from veil.sweep.deaths import cause_of_death
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress

@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from veil.study import TrialRecord
+from veil.records import TrialRecord
 
 
 class SweepProgress:

@@ -8,7 +8,8 @@ from ray.tune.search.optuna import OptunaSearch
 from veil.config import SearchConfig
 from veil.interfaces import SearchSpace
 from veil.objectives import get_objective
-from veil.study import StudyFolder, TrialRecord
+from veil.records import TrialRecord
+from veil.study import StudyFolder
 from veil.sweep.keys import NUMBER, SAMPLED
 from veil.sweep.space import load_trainable, resolve_settings, sample_settings
 from veil.sweep.storage import interrupted_trials, tell

@@ -15,8 +15,9 @@ from veil.frontier.halving import Place, last_place
 from veil.interfaces import TrialOutcome
 from veil.objectives import Objective, get_objective
 from veil.protocol.score import Estimate
+from veil.records import EarlyScore
 from veil.registry import attackers
-from veil.study import EarlyScore, StudyFolder
+from veil.study import StudyFolder
 
 JudgeEarly = Callable[[TrialOutcome], tuple[dict[str, Estimate], str | None]]
 """Objectives of what a trial would return at a rung, or the reason why it cannot be judged."""

@@ -14,7 +14,8 @@ from veil.config import SearchConfig
 from veil.errors import ConfigError
 from veil.interfaces import Anchor, SearchSpace
 from veil.objectives import get_objective
-from veil.study import StudyFolder, TrialRecord
+from veil.records import TrialRecord
+from veil.study import StudyFolder
 from veil.sweep.constraints import violations
 from veil.sweep.space import SETTINGS_ATTRIBUTE, TRAINABLE_ATTRIBUTE
 from veil.sweep.warm_start import WARM_START_ATTRIBUTE, add_warm_start

@@ -26,8 +26,9 @@ from veil.protocol.judging import open_early_judge, open_judge
 from veil.protocol.score import Estimate
 from veil.protocol.strength import suite_at_strength
 from veil.recognizers import load_recognizer
+from veil.records import TrialRecord
 from veil.runtime import Launcher, LocalLauncher
-from veil.study import FAILURES, THUMBNAIL, StudyFolder, TrialRecord
+from veil.study import FAILURES, THUMBNAIL, StudyFolder
 from veil.sweep.attacks import RayAttackRunner
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES, SAMPLED
 from veil.sweep.space import load_trainable

@@ -7,7 +7,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError, ProtocolError
 from veil.interfaces import SearchSpace
-from veil.study import Manifest, StudyFolder
+from veil.records import Manifest
+from veil.study import StudyFolder
 from veil.sweep.constraints import violations
 from veil.sweep.space import probe_space, sample_settings
 from veil.trial_log import finished_trials

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from veil.config import Settings
 from veil.protocol.score import PersonScore, RungScore, TrialScore
-from veil.study import EarlyScore, TrialRecord
+from veil.records import EarlyScore, TrialRecord
 
 
 def trial_metrics(record: TrialRecord) -> dict[str, float]:

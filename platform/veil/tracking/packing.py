@@ -16,10 +16,10 @@ import numpy as np
 from packaging.version import Version
 
 from veil.errors import TrackingError
+from veil.records import TrialRecord
 from veil.serving import PointDescription
 from veil.serving.point import ASSETS, DESCRIPTION, TRIAL
 from veil.serving.probe import Findings
-from veil.study import TrialRecord
 
 SERVING_CODE = Path(__file__).with_name("serving.py")
 CODE = "code"

@@ -13,7 +13,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from veil.config import StudyConfig, hash_values
 from veil.errors import TrackingError
-from veil.study import TrialRecord
+from veil.records import TrialRecord
 from veil.tracking.metrics import trial_metrics
 from veil.tracking.server import HOST, PORT
 from veil.tracking.tracker import KIND, TRIAL, local_uri

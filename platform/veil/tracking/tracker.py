@@ -1,6 +1,5 @@
 """Study → sweep run → trial runs → attacker runs, written by the driver alone and safe to repeat."""
 
-import json
 import logging
 import math
 import os
@@ -19,8 +18,10 @@ from PIL import Image
 
 from veil.config import StudyConfig, flatten
 from veil.errors import TrackingError
+from veil.json_lines import read_json_lines
 from veil.protocol.score import RungScore
-from veil.study import THUMBNAIL, Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import THUMBNAIL, StudyFolder
 from veil.tracking.metrics import early_metrics, rung_metrics, trial_metrics
 from veil.tracking.views import FACES, VIEW, saved_view
 
@@ -204,7 +205,7 @@ class Tracker:
             name = {MLFLOW_RUN_NAME: f"#{record.number:03d} {record.label}"}
             run = self._trial_run(record.number, name | _trial_tags(record))
             metrics = _at_step(trial_metrics(record), 0)
-            metrics += self._new_losses(run, _written_losses(folder.progress_path(record.number)))
+            metrics += self._new_losses(run, read_json_lines(folder.progress_path(record.number)))
             for early in record.early_scores:
                 metrics += _at_step(early_metrics(early), early.images)
             params = {"trainable": record.trainable, "seed": record.seed, **flatten(record.params)}
@@ -345,19 +346,6 @@ def _at_step(metrics: Mapping[str, float], step: int) -> list[Metric]:
     """Metrics as MLflow takes them, without those that are not finite."""
     now = int(time.time() * 1000)
     return [Metric(key, float(value), now, step) for key, value in metrics.items() if math.isfinite(value)]
-
-
-def _written_losses(path: Path) -> list[dict[str, float]]:
-    """Losses of a trial as its own process wrote them down."""
-    if not path.exists():
-        return []
-    points = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            points.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue  # The process was killed while it wrote this line; its resumed training reports again.
-    return points
 
 
 def _own_conditions(record: TrialRecord) -> dict[str, str]:

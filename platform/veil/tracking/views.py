@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from veil.config import flatten
-from veil.study import TrialRecord
+from veil.records import TrialRecord
 from veil.tracking.metrics import trial_metrics
 
 VIEW = "trials"

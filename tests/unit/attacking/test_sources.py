@@ -4,7 +4,8 @@ import yaml
 from veil.attacking.sources import SettingsChoice, open_model
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 
 SMOKE = SettingsChoice(None, "smoke")
 

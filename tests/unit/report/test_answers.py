@@ -11,9 +11,10 @@ from scored_study import add_trial, make_study
 
 from veil.errors import ConfigError
 from veil.interfaces import Question
+from veil.records import TrialRecord
 from veil.registry import search_spaces
 from veil.report.answers import print_answers, study_sections
-from veil.study import StudyFolder, TrialRecord
+from veil.study import StudyFolder
 
 
 class ToyAblations:

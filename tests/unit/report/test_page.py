@@ -12,10 +12,11 @@ from rich.console import Console
 from scored_study import add_trial, around, make_study, mirror
 
 from veil.errors import TrackingError
+from veil.records import EarlyScore, TrialRecord
 from veil.registry import search_spaces
 from veil.report.command import report_study
 from veil.sealed import SealedLook, log_look
-from veil.study import FAILURES, EarlyScore, StudyFolder, TrialRecord
+from veil.study import FAILURES, StudyFolder
 
 TRIALS = {
     "blur 31": ("classical", 0.5, 0.4), "blackout": ("classical", 0.02, 0.3), "sees <nothing>": ("gan", 0.4, 0.7),

@@ -11,7 +11,8 @@ from veil.errors import ProtocolError
 from veil.interfaces import TrialOutcome
 from veil.overview import study_overview
 from veil.protocol.score import Estimate, TrialScore
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.sweep import trial as trials
 from veil.sweep.keys import NUMBER, SAMPLED
 

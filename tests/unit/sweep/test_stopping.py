@@ -11,7 +11,8 @@ from veil.errors import ConfigError, StoppedEarlyError, VeilError
 from veil.interfaces import TrialOutcome
 from veil.objectives import get_objective
 from veil.protocol.score import Estimate
-from veil.study import EarlyScore, StudyFolder
+from veil.records import EarlyScore
+from veil.study import StudyFolder
 from veil.sweep.stopping import EarlyStopping, is_control, place_of
 
 RUNGS = (9, 27)

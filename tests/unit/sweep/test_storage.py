@@ -11,7 +11,8 @@ from trainables.analytic import evaluate
 from veil.config import SearchConfig, StudyConfig
 from veil.errors import ConfigError
 from veil.protocol.score import Estimate
-from veil.study import EarlyScore, Manifest, StudyFolder, TrialRecord
+from veil.records import EarlyScore, Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.sweep.space import anchor_settings, load_space, sample_settings
 from veil.sweep.storage import finished_count, interrupted_trials, make_sampler, open_study, tell
 

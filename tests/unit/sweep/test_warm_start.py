@@ -11,7 +11,8 @@ from trainables.analytic import evaluate
 from veil.config import StudyConfig
 from veil.errors import ConfigError, ProtocolError
 from veil.protocol.score import Estimate
-from veil.study import Manifest, StudyFolder, TrialRecord
+from veil.records import Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.sweep.space import load_space, sample_settings
 from veil.sweep.storage import finished_count, open_study, tell
 from veil.sweep.warm_start import WARM_START_ATTRIBUTE, check_warm_start

@@ -11,7 +11,8 @@ from mlflow.entities import Run
 from veil.config import StudyConfig
 from veil.errors import ConfigError, TrackingError
 from veil.protocol.score import Estimate, RungScore, TrialScore
-from veil.study import EarlyScore, Manifest, StudyFolder, TrialRecord
+from veil.records import EarlyScore, Manifest, TrialRecord
+from veil.study import StudyFolder
 from veil.tracking import Tracker
 from veil.tracking.metrics import trial_metrics
 from veil.tracking.models import ModelName

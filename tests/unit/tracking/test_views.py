@@ -5,7 +5,7 @@ import json
 import zlib
 from typing import Any
 
-from veil.study import TrialRecord
+from veil.records import TrialRecord
 from veil.tracking.views import saved_view, varying_settings
 
 
