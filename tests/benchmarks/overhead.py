@@ -1,7 +1,8 @@
 """What a sweep costs beside its trials: wall time and driver memory against bare Ray Tune, on trials that do nothing.
 
 Run it by `python tests/benchmarks/overhead.py --out FOLDER`. Three studies of the same problem, sampler, seed, number
-of trials and workers, each in a process of its own, one after the other:
+of trials and workers, each in a process of its own, by turns; wall time counts from before Ray is started until after
+it is shut down, databases and pages included:
 
 - `bare`: Ray Tune with its OptunaSearch in memory; workers are reused, nothing is logged.
 - `defaults`: the same as its documentation shows it, with a new worker for each trial and Tune's own loggers; over
@@ -52,13 +53,22 @@ def run_bare(trials: int, sampler: str, tuned: bool) -> dict:
     from ray.tune.search.optuna import OptunaSearch
 
     from trainables.analytic import evaluate
+    from veil.cluster.joining import QUIET
     from veil.config import SearchConfig
-    from veil.sweep.driver import QUIET
     from veil.sweep.storage import make_sampler
 
     if tuned:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "600"
+
+    class Counted(tune.Callback):
+        def __init__(self) -> None:
+            self.times: list[float] = []
+
+        def on_trial_complete(self, **info: object) -> None:
+            self.times.append(time.perf_counter())
+
+    counted = Counted()
 
     def trial(values: dict) -> None:
         leak, utility = evaluate(values["x"], values["y"])
@@ -76,19 +86,12 @@ def run_bare(trials: int, sampler: str, tuned: bool) -> dict:
         tuner = tune.Tuner(
             tune.with_resources(trial, {"CPU": 1}),
             tune_config=tune.TuneConfig(search_alg=search, num_samples=trials, reuse_actors=tuned),
-            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[counted]),
         )
-        done = 0
-
-        def finished() -> int:
-            return done
-
-        samples = watch_memory(finished)
-        fitting = time.perf_counter()
+        samples = watch_memory(lambda: len(counted.times))
         results = tuner.fit()
         ended = time.perf_counter()
-        done = len(results)
-    return {"trials": done, "start": fitting - started, "seconds": ended - started, "memory": samples}
+    return {"trials": len(results), "seconds": ended - started, "memory": samples}
 
 
 def run_veil(trials: int, sampler: str) -> dict:
@@ -119,7 +122,8 @@ RUNS: dict[str, Callable[[int, str], dict]] = {
 def growth(samples: list[tuple[int, int]], trials: int) -> dict[str, float]:
     """Resident memory of the driver in megabytes at a tenth of the trials and at the end."""
     early = [size for finished, size in samples if finished >= trials / 10]
-    return {"at_a_tenth_MB": early[0] / 1e6, "at_the_end_MB": samples[-1][1] / 1e6} if early else {}
+    late = [size for finished, size in samples if finished < trials]
+    return {"MB at a tenth": early[0] / 1e6, "MB before the last trial": late[-1] / 1e6} if early else {}
 
 
 def in_a_process(name: str, trials: int, sampler: str) -> dict:
@@ -130,18 +134,25 @@ def in_a_process(name: str, trials: int, sampler: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(trials: int, sampler: str) -> dict:
-    """Run all three and compare them per trial."""
-    outcomes = {}
-    for name in RUNS:
-        outcome = in_a_process(name, trials, sampler)
-        outcome["per_trial"] = outcome["seconds"] / outcome["trials"]
-        outcome["driver"] = growth(outcome.pop("memory"), outcome["trials"])
-        outcomes[name] = outcome
-        print(f"{name:9} {outcome['trials']:5} trials  {outcome['per_trial'] * 1000:7.1f} ms each  {outcome['driver']}")
-    ratios = {name: outcomes["veil"]["per_trial"] / outcomes[name]["per_trial"] for name in ("bare", "defaults")}
+def compare(trials: int, sampler: str, repeats: int) -> dict:
+    """Run all three by turns, and compare the median wall time per trial."""
+    runs: dict[str, list[dict]] = {name: [] for name in RUNS}
+    for repeat in range(repeats):
+        for name in RUNS:
+            if name == "defaults" and repeat > 0:
+                continue
+            outcome = in_a_process(name, trials, sampler)
+            outcome["per_trial"] = outcome["seconds"] / outcome["trials"]
+            outcome["driver"] = growth(outcome.pop("memory"), outcome["trials"])
+            runs[name].append(outcome)
+            said = ", ".join(f"{key} {value:.0f}" for key, value in outcome["driver"].items())
+            print(
+                f"{name:9} {outcome['trials']:5} trials  {outcome['per_trial'] * 1000:7.1f} ms each  {said}", flush=True
+            )
+    medians = {name: statistics.median(run["per_trial"] for run in found) for name, found in runs.items()}
+    ratios = {name: medians["veil"] / medians[name] for name in ("bare", "defaults")}
     print(f"veil / bare {ratios['bare']:.2f}   veil / defaults {ratios['defaults']:.2f}")
-    return {"sampler": sampler, "cores": os.cpu_count(), "runs": outcomes, "ratios": ratios}
+    return {"sampler": sampler, "cores": os.cpu_count(), "runs": runs, "per_trial": medians, "ratios": ratios}
 
 
 def account(folder: Path) -> dict:
@@ -172,6 +183,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--study", type=Path)
     parser.add_argument("--one", choices=RUNS)
     options = parser.parse_args()
@@ -180,7 +192,7 @@ def main() -> None:
         outcome["peak_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(json.dumps(outcome))
         return
-    outcome = account(options.study) if options.study else compare(options.trials, options.sampler)
+    outcome = account(options.study) if options.study else compare(options.trials, options.sampler, options.repeats)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "overhead.json").write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")

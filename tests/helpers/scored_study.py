@@ -1,6 +1,5 @@
 """Study folders whose trials were scored on people whom nobody has to attack: everybody's score is known."""
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,6 @@ def add_trial(folder: StudyFolder, number: int, means: Mapping[str, float], **va
 def mirror(folder: StudyFolder) -> None:
     """Put all trials into the study's own tracking database, as the sweep does."""
     tracker = Tracker(folder.config(), folder.manifest())
-    with sqlite3.connect(folder.path.parent / "mlflow.db") as database:
-        database.execute("PRAGMA journal_mode = WAL")  # one wait for the disk a commit, not several
     for record in folder.records():
         tracker.log_trial(record, folder)
 

@@ -1,20 +1,19 @@
 """The driver: prepares, starts or continues a study, and leaves records, runs and a frontier page."""
 
-import os
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-import ray
 from ray import tune
+from ray.tune import Callback as TuneCallback
 from rich.console import Console
 from rich.text import Text
 
 from veil.assets import cache_folder
 from veil.atomic import storage_faults_named
-from veil.cluster.joining import QUIET, check_nodes_see, join_cluster
 from veil.config import StudyConfig, hash_values
-from veil.errors import AssetError, ConfigError
+from veil.errors import AssetError
 from veil.faces.study_faces import PreparedFaces, StudyFaces
 from veil.interfaces import SearchSpace
 from veil.preparing import Workforce, preparation_bar, prepare
@@ -23,18 +22,16 @@ from veil.protocol.judging import study_suite_hash
 from veil.records import Manifest, TrialRecord
 from veil.reporting import study_hypervolume, write_study_page
 from veil.study import StudyFolder
-from veil.sweep.deaths import take_lack_of_memory_for_death
 from veil.sweep.heartbeat import Heartbeat
 from veil.sweep.mirror import Mirror
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
+from veil.sweep.session import ray_session
 from veil.sweep.space import check_space, load_trainable, study_trainables
 from veil.sweep.storage import finished_count, open_study
 from veil.sweep.trial import StudyPaths, run_trial
 from veil.sweep.warm_start import check_warm_start
 from veil.tracking import Tracker
-
-OBJECT_STORE_BYTES = 200 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -73,22 +70,31 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     check_warm_start(config, manifest, space)
     folder.create(config, manifest)
     prepared = time.perf_counter()
-    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat:
+    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat, ExitStack() as stack:
+        # A study that has all its trials needs no Ray.
+        if len(folder.finished()) < config.search.trials:
+            stack.enter_context(ray_session(config, address))
         tracker = Tracker(config, manifest)
         study = open_study(folder, config.search, space)
         search = StudySearch(study, folder, config.search, space)
         tracker.log_missing(folder)
         missing = config.search.trials - finished_count(study)
+        mirror = None
         if missing > 0:
             with SweepProgress(console, config.search.trials, finished_count(study)) as progress:
-                _run_trials(config, paths, search, missing, progress, heartbeat, address)
+                mirror = Mirror(config, folder, progress, search)
+                _run_trials(config, paths, search, missing, [mirror, heartbeat])
+                mirror.start_completing()
         swept = time.perf_counter()
         result = SweepResult(
             records=folder.records(),
             remaining=max(config.search.trials - finished_count(study), 0),
             seconds={"prepare": prepared - started, "sweep": swept - prepared},
         )
-        _close(config, folder, tracker, result)
+        page = write_study_page(config, folder)
+        if mirror is not None:
+            mirror.complete()
+        tracker.close_sweep(page, _sweep_metrics(config, folder, result), finished=result.remaining == 0)
     return result
 
 
@@ -125,64 +131,26 @@ def _manifest(config: StudyConfig, prepared: PreparedFaces | None) -> Manifest:
 
 
 def _run_trials(
-    config: StudyConfig,
-    paths: StudyPaths,
-    search: StudySearch,
-    count: int,
-    progress: SweepProgress,
-    heartbeat: Heartbeat,
-    address: str | None,
+    config: StudyConfig, paths: StudyPaths, search: StudySearch, count: int, callbacks: list[TuneCallback]
 ) -> None:
-    try:
-        _start_ray(config, address)
-        mirror = Mirror(config, StudyFolder(paths.folder), progress, search)
-        tuner = tune.Tuner(
-            tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
-            tune_config=tune.TuneConfig(
-                search_alg=search,
-                num_samples=count,
-                max_concurrent_trials=config.search.max_concurrent_trials,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(paths.folder / "ray"),
-                callbacks=[mirror, heartbeat],
-                failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
-                verbose=0,
-            ),
-        )
-        with storage_faults_named(paths.folder):
-            tuner.fit()
-        mirror.complete()
-    finally:
-        ray.shutdown()
-
-
-def _start_ray(config: StudyConfig, address: str | None) -> None:
-    take_lack_of_memory_for_death()
-    # Veil shows its own progress, keeps its own records, and is continued from them: Tune need not.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
-    # A trial that is not valid reports no objective, on purpose.
-    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-    if address is not None:
-        join_cluster(address)
-        check_nodes_see(StudyFolder(config.folder.resolve()).manifest_path)
-        return
-    needed = config.search.cpus_per_trial * config.search.workers_per_trial
-    available = os.cpu_count() or 1
-    if needed > available:
-        raise ConfigError(
-            f"a trial needs {needed} CPU cores (search.cpus_per_trial × search.workers_per_trial), "
-            f"this machine has {available}; lower one of them"
-        )
-    # With training workers of their own, trials only wait: one core more than there are lets all workers start.
-    spare = 1 if config.search.workers_per_trial > 1 else 0
-    ray.init(
-        "local", num_cpus=available + spare, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **QUIET
+    tuner = tune.Tuner(
+        tune.with_resources(partial(run_trial, paths=paths), _trial_resources(config)),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            num_samples=count,
+            max_concurrent_trials=config.search.max_concurrent_trials,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(paths.folder / "ray"),
+            callbacks=callbacks,
+            failure_config=tune.FailureConfig(max_failures=config.search.max_failures),
+            verbose=0,
+        ),
     )
+    with storage_faults_named(paths.folder):
+        tuner.fit()
 
 
 def _trial_resources(config: StudyConfig) -> dict[str, float]:
@@ -191,8 +159,7 @@ def _trial_resources(config: StudyConfig) -> dict[str, float]:
     return {"CPU": config.search.cpus_per_trial, "GPU": config.search.gpus_per_trial}
 
 
-def _close(config: StudyConfig, folder: StudyFolder, tracker: Tracker, result: SweepResult) -> None:
-    page = write_study_page(config, folder)
-    metrics = {"trials/finished": len(result.records)} | {f"seconds/{part}": s for part, s in result.seconds.items()}
-    metrics["frontier/hypervolume"] = study_hypervolume(config, folder)
-    tracker.close_sweep(page, metrics, finished=result.remaining == 0)
+def _sweep_metrics(config: StudyConfig, folder: StudyFolder, result: SweepResult) -> dict[str, float]:
+    seconds = {f"seconds/{part}": seconds for part, seconds in result.seconds.items()}
+    volume = study_hypervolume(config, folder)
+    return {"trials/finished": len(result.records), "frontier/hypervolume": volume, **seconds}

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -11,80 +11,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from veil.config import StudyConfig
 from veil.errors import TrackingError
-from veil.records import Manifest
 from veil.study import StudyFolder
 from veil.sweep.deaths import cause_of_death
 from veil.sweep.keys import FINISHED, NUMBER, PROGRESS_IMAGES
 from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
-from veil.tracking import Tracker
-
-RETRY_SECONDS = 15.0
-"""How long a store that was away is left alone."""
+from veil.tracking.outbox import RETRY_SECONDS, Outbox
 
 PATIENCE_SECONDS = 90.0
 """How long a store that is away when all trials have ended is waited for."""
 
 SEND_SECONDS = 0.25
 
-Losses = Mapping[int, Sequence[Mapping[str, float]]]
-"""Points of the running trials' losses, by trial number."""
-
 LOSS_PREFIXES = ("loss/", "progress/", "proxy/", "train/")
-
-
-class Outbox:
-    """Passes on to MLflow what lies in the study folder; what the store is away for is passed on later.
-
-    Args:
-        config: of the study.
-        manifest: of the study.
-    """
-
-    def __init__(self, config: StudyConfig, manifest: Manifest) -> None:
-        self._config = config
-        self._manifest = manifest
-        self._folder = StudyFolder(config.folder)
-        self._tracker: Tracker | None = None
-        self._late: set[int] = set()
-        self._away_until = 0.0
-
-    def pass_on(self, losses: Losses, finished: Sequence[int]) -> str | None:
-        """Log losses of running trials, and trials that have finished.
-
-        Returns:
-            what is wrong with the store, None if nothing is. Losses are then logged with their trial's end, and
-            finished trials with a later call.
-        """
-        self._late |= set(finished)
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            tracker = self._open()
-            for number, points in losses.items():
-                tracker.log_progress(number, points)
-            for number in sorted(self._late):
-                record = self._folder.record(number)
-                if record is not None:
-                    tracker.log_trial(record, self._folder)
-                self._late.discard(number)
-        except TrackingError as error:
-            self._away_until = time.monotonic() + RETRY_SECONDS
-            return str(error)
-        return None
-
-    def complete(self) -> str | None:
-        """Log every finished trial that is not logged yet; returns what is wrong with the store, None if nothing is."""
-        try:
-            self._open().log_missing(self._folder)
-        except TrackingError as error:
-            return str(error)
-        return None
-
-    def _open(self) -> Tracker:
-        if self._tracker is None:
-            self._tracker = Tracker(self._config, self._manifest)
-        return self._tracker
 
 
 class Mirror(TuneCallback):
@@ -109,7 +48,8 @@ class Mirror(TuneCallback):
         self._finished: list[int] = []
         self._sent: ray.ObjectRef | None = None
         self._sent_at = 0.0
-        self._outbox = self._open_outbox()
+        self._outbox: Any = None
+        self._completion: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""
@@ -149,6 +89,12 @@ class Mirror(TuneCallback):
         self._search.lose(trial.trial_id, cause_of_death(trial))
         self._show(trial.config[NUMBER])
 
+    def start_completing(self) -> None:
+        """All trials have ended: let the outbox pass on what is left, while there is something else to do."""
+        if self._outbox is None:
+            self._outbox = self._open_outbox()
+        self._completion = self._outbox.complete.remote()
+
     def complete(self) -> None:
         """Wait until everything has been passed on.
 
@@ -156,18 +102,20 @@ class Mirror(TuneCallback):
             TrackingError: the store has been away for `PATIENCE_SECONDS`.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (problem := self._complete()) is not None:
+        while (problem := self._completed()) is not None:
             if time.monotonic() > deadline:
                 raise TrackingError(problem)
             self._progress.warn(f"{problem} (tried again for {PATIENCE_SECONDS:.0f} s)")
             time.sleep(RETRY_SECONDS / 5)
+            self.start_completing()
 
-    def _complete(self) -> str | None:
+    def _completed(self) -> str | None:
         try:
-            return ray.get(self._outbox.complete.remote())
+            return ray.get(self._completion)
         except ray.exceptions.RayActorError:
-            self._outbox = self._open_outbox()
-            return ray.get(self._outbox.complete.remote())
+            self._outbox = None
+            self.start_completing()
+            return ray.get(self._completion)
 
     def _open_outbox(self) -> Any:
         # Ray would restart it by itself, but ends such processes first where memory is short.
@@ -190,6 +138,9 @@ class Mirror(TuneCallback):
             self._hear(self._sent)
             self._sent = None
         if self._losses or self._finished:
+            # Not before there is something to log: at first, the machine is busy starting the trials.
+            if self._outbox is None:
+                self._outbox = self._open_outbox()
             self._sent = self._outbox.pass_on.remote(dict(self._losses), self._finished)
             self._losses, self._finished = defaultdict(list), []
 
@@ -198,6 +149,6 @@ class Mirror(TuneCallback):
             problem = ray.get(answer)
         except ray.exceptions.RayActorError as error:
             problem = f"the process that logs to MLflow died and is started again ({str(error).splitlines()[0]})"
-            self._outbox = self._open_outbox()
+            self._outbox = None
         if problem is not None:
             self._progress.warn(f"{problem} (the sweep goes on)")

@@ -3,9 +3,10 @@
 import logging
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,18 @@ The artifact `frontier.html` shows the Pareto frontier, `robustness.html` of a s
 """
 
 
+DATABASE = "mlflow.db"
+
+
 def local_uri(root: Path) -> str:
     """Address of the tracking database beside the studies."""
-    return f"sqlite:///{(root / 'mlflow.db').resolve()}"
+    return f"sqlite:///{(root / DATABASE).resolve()}"
+
+
+def _let_readers_in(database: Path) -> None:
+    """Keep a write-ahead log: pages are read while a sweep writes, and a commit waits for the disk once."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 _ARTIFACTS = (
@@ -114,6 +124,8 @@ class Tracker:
         self._known: dict[int, _TrialRun] | None = None
         with self._translated("open the tracking store"):
             self._client = MlflowClient(tracking_uri=self.uri)
+            if config.tracking.uri is None:
+                _let_readers_in(config.root / DATABASE)
             self.experiment_id = self._experiment()
             self.sweep_run_id = self._sweep_run().info.run_id
 
@@ -334,7 +346,7 @@ class Tracker:
         """Turn whatever the store raises into an error that names the address and the setting."""
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, sqlite3.Error) as error:
             self._known = None
             raise TrackingError(
                 f"cannot {action} at {self.uri}: {str(error).splitlines()[0] if str(error) else error!r}; "
