@@ -1,6 +1,7 @@
 """The driver: prepares, starts or continues a study, and leaves records, runs and a frontier page."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -71,10 +72,13 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     folder.create(config, manifest)
     prepared = time.perf_counter()
     with folder.driver_lock(), Heartbeat(config, folder) as heartbeat, ExitStack() as stack:
-        # A study that has all its trials needs no Ray.
-        if len(folder.finished()) < config.search.trials:
-            stack.enter_context(ray_session(config, address))
-        tracker = Tracker(config, manifest)
+        with ThreadPoolExecutor(1) as beside:
+            # Either takes seconds, most of which it waits.
+            opening = beside.submit(Tracker, config, manifest)
+            # A study that has all its trials needs no Ray.
+            if len(folder.finished()) < config.search.trials:
+                stack.enter_context(ray_session(config, address))
+            tracker = opening.result()
         study = open_study(folder, config.search, space)
         search = StudySearch(study, folder, config.search, space)
         tracker.log_missing(folder)

@@ -31,9 +31,15 @@ def open_study(folder: StudyFolder, search: SearchConfig, space: SearchSpace) ->
     """Open or create the study, with its warm start, enqueueing the anchors of its settings and of its space once.
 
     Raises:
-        ConfigError: the journal cannot be opened.
+        ConfigError: the journal cannot be opened, or an older Veil kept the trials in a database.
         DataError: that of the study of the warm start cannot be read.
     """
+    database = folder.path / "optuna.db"
+    if database.exists() and not folder.optuna_path.exists():
+        raise ConfigError(
+            f"an older Veil kept the trials of the study {folder.name!r} in {database}, which cannot be continued; "
+            "choose another name (--set study=NAME)"
+        )
     try:
         study = optuna.create_study(
             storage=open_journal(folder.optuna_path),

@@ -15,6 +15,7 @@ from veil.records import EarlyScore, Manifest, TrialRecord
 from veil.study import StudyFolder
 from veil.sweep.space import anchor_settings, load_space, sample_settings
 from veil.sweep.storage import finished_count, interrupted_trials, make_sampler, open_study, tell
+from veil.trial_log import finished_trials
 
 SEARCH = SearchConfig(space="smoke", trials=4)
 
@@ -156,7 +157,33 @@ def test_interrupted_trials_keep_their_numbers_and_recorded_ones_are_told(folder
     assert finished_count(later) == 1 and later.trials[1].values == [0.2, 0.7]
 
 
-def test_damaged_database_is_one_clear_error(folder: StudyFolder) -> None:
+def test_a_study_of_an_older_veil_is_not_begun_again(folder: StudyFolder) -> None:
+    (folder.path / "optuna.db").touch()
+    with pytest.raises(ConfigError, match=r"older Veil .*optuna\.db.*--set study=NAME"):
+        reopen(folder)
+
+
+def test_what_a_killed_driver_left_of_a_line_and_its_lock_are_removed(folder: StudyFolder) -> None:
+    study = reopen(folder)
+    asked = study.ask()
+    with folder.optuna_path.open("ab") as journal:
+        journal.write(b'{"op_code":4,"worker_id":"')
+    (folder.path / "optuna.log.lock").symlink_to(folder.optuna_path)
+    again = reopen(folder)
+    assert [trial.number for trial in interrupted_trials(again, folder, {})] == [asked.number]
+    tell(again, optuna.Trial(again, again.trials[0]._trial_id), record(0, "valid"), {})
+    assert [trial.number for trial in finished_trials(folder)] == [0]
+
+
+def test_a_continued_study_does_not_draw_the_same_again() -> None:
+    def first(known: int) -> float:
+        study = optuna.create_study(sampler=make_sampler(SearchConfig(sampler="random"), known))
+        return study.ask().suggest_float("x", 0, 1)
+
+    assert len({first(known) for known in (0, 1, 2, 20)}) == 4 and first(2) == first(2)
+
+
+def test_damaged_journal_is_one_clear_error(folder: StudyFolder) -> None:
     folder.optuna_path.write_bytes(b"not a database" * 100)
     with pytest.raises(ConfigError, match=r"optuna\.log"):
         reopen(folder)
