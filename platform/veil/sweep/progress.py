@@ -3,6 +3,7 @@
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from veil.records import TrialRecord
@@ -48,12 +49,12 @@ class SweepProgress:
                 for name, estimate in record.objectives.items()
             )
         elif record.state == "stopped":
-            outcome = f"[yellow]stopped early[/yellow]: {record.reason}"
+            outcome = f"[yellow]stopped early[/yellow]: {escape(str(record.reason))}"
         else:
-            outcome = f"[red]{record.state}[/red]: {record.reason}"
+            outcome = f"[red]{record.state}[/red]: {escape(str(record.reason))}"
         elapsed = time.monotonic() - self._started
         self._console.print(
-            f"[dim]{elapsed:6.0f} s[/dim]  trial {record.number:>3}  {record.label:<34} {outcome}  "
+            f"[dim]{elapsed:6.0f} s[/dim]  trial {record.number:>3}  {escape(f'{record.label:<34}')} {outcome}  "
             f"[dim]({record.seconds.get('total', 0.0):.0f} s)[/dim]"
         )
         self._bar.advance(self._task)
@@ -63,7 +64,7 @@ class SweepProgress:
         """Something a person should know, that does not end the sweep; the same words are said once."""
         if message not in self._warned:
             self._warned.add(message)
-            self._console.print(f"[yellow]warning[/yellow]: {message}")
+            self._console.print(f"[yellow]warning[/yellow]: {escape(message)}")
 
     def _show(self) -> None:
         running = ", ".join(f"#{number}: {images} images" for number, images in sorted(self._images.items()))

@@ -117,6 +117,9 @@ class Tracker:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         # A server's client would print two addresses for each run that ends, between the lines of the sweep.
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        # A store that is away is tried again later; MLflow itself would insist for minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         self._config = config
         self._manifest = manifest
         self._sweeping = sweeping

@@ -1,13 +1,14 @@
 """A trial from its values to its record where early stopping is on, in this process."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trainables.analytic import distance, evaluate
+from trainables.analytic import Analytic, distance, evaluate
 from veil.config import StudyConfig
-from veil.errors import ProtocolError
+from veil.errors import DataError, ProtocolError, StorageError
 from veil.interfaces import TrialOutcome
 from veil.overview import study_overview
 from veil.protocol.score import Estimate, TrialScore
@@ -105,3 +106,36 @@ def test_anonymizers_are_judged_by_the_attackers_of_early_stopping(
     assert objectives["leak"].value == 0.25 and reason is None
     assert trials._judge_early(config, folder, paths, TrialOutcome(anonymizer=0.75)) == ({}, "too strange")
     assert asked == [(("naive",), "prepared")] * 2
+
+
+def test_a_trial_that_diverges_says_how_far_it_came(tmp_path: Path, reported: list) -> None:
+    study = Study(tmp_path, STOPPING)
+    folder = study.folder
+    folder.trial(0).mkdir(parents=True)
+    folder.progress_path(0).write_text('{"progress/images": 20}\n{"progress/images": 40}\n{"progr')
+    diverged = study.run(0, x=0.3, y=0.0, fail="diverged")
+    assert diverged.state == "diverged" and diverged.trainings == {"trial-00000": 40} and not diverged.objectives
+
+
+def test_a_full_disk_leaves_no_record_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(tmp_path, STOPPING)
+
+    def full(*_: object) -> TrialOutcome:
+        raise DataError("cannot write a checkpoint") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Analytic, "run", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        study.run(0, x=0.3, y=0.0)
+    assert study.folder.record(0) is None
+
+
+def test_lack_of_memory_says_what_to_lower(tmp_path: Path, reported: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(tmp_path, STOPPING)
+
+    def greedy(*_: object) -> TrialOutcome:
+        raise MemoryError
+
+    monkeypatch.setattr(Analytic, "run", greedy)
+    failed = study.run(0, x=0.3, y=0.0)
+    assert failed.state == "failed" and failed.reason is not None
+    assert failed.reason.startswith("out of memory: MemoryError; lower the trainable's batch_size")
