@@ -1,6 +1,7 @@
 # Every target does all its own set-up on a fresh machine; nothing else has to be run first.
 #   make sweep   a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
 #   make test    lint, types and tests
+#   make test-cluster  a cluster of several hosts on this machine: as root, in ten minutes, with nothing beside it
 #   make ui      the tracking UI of the studies in this folder
 # Variables: PYTHON (creates the environment), VENV (where it lies), ARGS (of `veil sweep`), WORKERS (of `make test`).
 
@@ -14,7 +15,7 @@ RUNTIME := $(VENV)/.installed
 TESTING := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test lint format ui clean
+.PHONY: help sweep test test-cluster lint format ui clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +47,9 @@ sweep: $(RUNTIME)
 test: lint
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-cluster: $(TESTING)
+	VEIL_TEST_HOSTS=1 $(BIN)/python -m pytest -n 0 tests/cluster
 
 lint: $(TESTING)
 	$(BIN)/ruff check .

@@ -80,11 +80,10 @@ class SmallDisk:
     def fill(self) -> Path:
         """Take all that is free; returns the file to remove."""
         filler = self.outside / "filler"
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"x" * 4096)
-                    file.flush()
             except OSError:
                 return filler
 

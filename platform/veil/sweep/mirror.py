@@ -23,6 +23,9 @@ PATIENCE_SECONDS = 90.0
 
 SEND_SECONDS = 0.25
 
+DEATHS = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+"""How Ray tells that a process is gone."""
+
 LOSS_PREFIXES = ("loss/", "progress/", "proxy/", "train/")
 
 
@@ -112,7 +115,7 @@ class Mirror(TuneCallback):
     def _completed(self) -> str | None:
         try:
             return ray.get(self._completion)
-        except ray.exceptions.RayActorError:
+        except DEATHS:
             self._outbox = None
             self.start_completing()
             return ray.get(self._completion)
@@ -147,7 +150,7 @@ class Mirror(TuneCallback):
     def _hear(self, answer: ray.ObjectRef) -> None:
         try:
             problem = ray.get(answer)
-        except ray.exceptions.RayActorError as error:
+        except DEATHS as error:
             problem = f"the process that logs to MLflow died and is started again ({str(error).splitlines()[0]})"
             self._outbox = None
         if problem is not None:

@@ -85,6 +85,7 @@ class StudySearch(OptunaSearch):
         name, sampled = sample_settings(self._trial_space, trial)
         settings = resolve_settings(self._search, name, sampled)
         trainable = load_trainable(name)
+        deaths = self._search.max_failures + 1
         record = TrialRecord(
             number=trial.number,
             state="failed",
@@ -94,7 +95,7 @@ class StudySearch(OptunaSearch):
             params=settings.model_dump(mode="json"),
             sampled=trial.params,
             seed=self._search.seed,
-            reason=f"its process died {self._search.max_failures + 1} times (search.max_failures): {cause}",
+            reason=f"its process died {deaths} time{'s' if deaths > 1 else ''} (search.max_failures): {cause}",
         )
         self._folder.write_record(record)
         tell(self._study, trial, record, self._search.constraints)

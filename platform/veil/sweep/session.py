@@ -1,5 +1,6 @@
 """Ray while a study runs: on this machine alone, or a cluster that is joined."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ def ray_session(config: StudyConfig, address: str | None) -> Iterator[None]:
         ConfigError: a trial needs more cores than there are, or the cluster cannot be joined.
     """
     take_lack_of_memory_for_death()
+    # Of what goes wrong with a trial, Veil says a line where Tune prints a traceback.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
