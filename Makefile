@@ -1,8 +1,8 @@
 # Every target does all its own set-up on a fresh machine; nothing else has to be run first.
-#   make sweep   a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
-#   make test    lint, types and tests
+#   make sweep         a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
+#   make test          lint, types and tests
 #   make test-cluster  a cluster of several hosts on this machine: as root, in ten minutes, with nothing beside it
-#   make ui      the tracking UI of the studies in this folder
+#   make ui            the tracking UI of the studies in this folder
 # Variables: PYTHON (creates the environment), VENV (where it lies), ARGS (of `veil sweep`), WORKERS (of `make test`).
 
 PYTHON ?= python3

@@ -66,8 +66,8 @@ PidFile none
 def missing_for_hosts() -> str | None:
     """Why this machine cannot hold such hosts; None if it can.
 
-    Where other tests run beside them on two cores, Ray's processes on the hosts do not start in time: there they have to
-    be asked for (VEIL_TEST_HOSTS, as `make test-cluster` does).
+    With other tests beside them on two cores, Ray does not start on the hosts in time: there they have to be asked for
+    (VEIL_TEST_HOSTS, as `make test-cluster` does).
     """
     if (os.cpu_count() or 1) < 4 and "VEIL_TEST_HOSTS" not in os.environ:
         return f"{os.cpu_count()} cores, of which other tests need all; `make test-cluster` runs these alone"
