@@ -23,6 +23,15 @@ KILLS = int(os.environ.get("VEIL_TEST_KILLS", "6"))
 
 NO_DISK = missing_for_small_disks()
 
+ROOM = 6e9
+"""Bytes that a trial may take before it is ended, beside whatever other tests take meanwhile."""
+
+
+def memory(name: str) -> float:
+    """A line of /proc/meminfo in bytes."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return next(float(size) * 1024 for key, size, *_ in lines if key == f"{name}:")
+
 
 @contextmanager
 def driver(*arguments: str, prefix: tuple[str, ...] = (), **environment: str) -> Iterator[subprocess.Popen[str]]:
@@ -84,7 +93,7 @@ def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
-    config = write_analytic_study(tmp_path, "stopped", trials=4, sleep_seconds=6.0)
+    config = write_analytic_study(tmp_path, "stopped", trials=2, sleep_seconds=12.0)
     folder = StudyFolder(tmp_path / "studies" / "stopped")
     with driver("sweep", "--config", str(config)) as sweep:
         wait_until(lambda: len(processes_of_trials(folder)) == 2, 120, "two trials")
@@ -92,9 +101,8 @@ def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
         printed, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, printed
     assert "trials are left: veil resume stopped" in printed and "Traceback" not in printed
-    assert processes_of_trials(folder) == []
-    states = {trial.state for trial in optuna_trials(folder)}
-    assert TrialState.RUNNING in states and TrialState.FAIL not in states
+    assert processes_of_trials(folder) == [] and folder.finished() == []
+    assert {trial.state for trial in optuna_trials(folder)} == {TrialState.RUNNING}
 
     with driver("resume", "stopped", "--root", str(tmp_path / "studies")) as again:
         wait_until(lambda: len(processes_of_trials(folder)) == 2, 120, "two trials")
@@ -105,10 +113,12 @@ def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
         printed, _ = again.communicate(timeout=60)
         assert time.monotonic() - second < 10, printed
     assert again.returncode == 130 and "Traceback" not in printed, printed
+    wait_until(lambda: processes_of_trials(folder) == [], 30, "the end of the trials' processes")
 
     ended = run_veil("resume", "stopped", "--root", str(tmp_path / "studies"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert_consistent(folder, 4)
+    assert_consistent(folder, 2)
+    assert [len(folder.attempts(number)) for number in range(2)] == [3, 3]
 
 
 def test_a_tracking_server_that_is_away_for_a_while_misses_nothing(tmp_path: Path) -> None:
@@ -157,16 +167,15 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(tmp_path: Path) -> None:
         assert {record.state for record in folder.records()} == {"valid"} and len(folder.records()) == 6
 
 
+@pytest.mark.skipif(memory("MemAvailable") < 1.5 * ROOM, reason=f"needs {1.5 * ROOM / 1e9:.0f} GB of free memory")
 def test_a_trial_that_takes_all_memory_fails_and_the_others_go_on(tmp_path: Path) -> None:
     fine = {"trainable": "analytic", "settings": {"sleep_seconds": 1.0}}
     greedy = {"trainable": "analytic", "settings": {"fail": "memory"}}
     search = {"anchors": [fine, greedy], "max_failures": 0, "max_concurrent_trials": 1}
     config = write_analytic_study(tmp_path, "greedy", trials=2, search=search)
-    memory = dict(line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
-    used = 1 - int(memory["MemAvailable:"]) / int(memory["MemTotal:"])
-    room = 6e9 / (int(memory["MemTotal:"]) * 1024)
+    threshold = 1 - (memory("MemAvailable") - ROOM) / memory("MemTotal")
     with driver(
-        "sweep", "--config", str(config), RAY_memory_usage_threshold=f"{min(used + room, 0.95):.3f}",
+        "sweep", "--config", str(config), RAY_memory_usage_threshold=f"{threshold:.3f}",
         RAY_memory_monitor_refresh_ms="50",
     ) as sweep:  # fmt: skip
         printed, _ = sweep.communicate(timeout=300)
