@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
@@ -49,6 +49,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-cluster: $(TESTING)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,cluster]"
 	VEIL_TEST_HOSTS=1 $(BIN)/python -m pytest -n 0 tests/cluster
 
 lint: $(TESTING)

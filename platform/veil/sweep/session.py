@@ -16,6 +16,8 @@ from veil.sweep.deaths import take_lack_of_memory_for_death
 OBJECT_STORE_BYTES = 200 * 1024**2
 
 SETTINGS = {
+    # A tool about privacy tells nobody what it runs.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Veil shows its own progress, keeps its own records, and is continued from them: Tune need not.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
