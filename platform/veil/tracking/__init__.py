@@ -5,6 +5,6 @@ import os
 # A tool about privacy tells nobody what it runs; MLflow decides when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from veil.tracking.tracker import Tracker, local_uri  # noqa: E402
+from veil.tracking.tracker import Tracker, local_uri
 
 __all__ = ["Tracker", "local_uri"]
