@@ -1,15 +1,12 @@
 """The whole sweep on the problem with a known front: storage, tracking, faults and continuation."""
 
-import os
-import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil, veil_command, write_analytic_study
+from study_helpers import call_veil, mlflow_runs, optuna_trials, run_veil, write_analytic_study
 
 from veil.study import StudyFolder
 
@@ -59,34 +56,6 @@ def test_study_ends_with_the_same_trials_everywhere(studies: Path) -> None:
     assert folder.records()[:4] == records and len(folder.records()) == 6
     added = folder.records()[4]
     assert (added.params["x"], added.params["y"], added.sampled) == (0.25, 0.0, {})
-
-
-def test_killed_driver_loses_and_repeats_nothing(studies: Path) -> None:
-    study = write_analytic_study(studies, "killed", trials=4, sleep_seconds=2.0)
-    folder = StudyFolder(studies / "studies" / "killed")
-    driver = subprocess.Popen(
-        veil_command("sweep", "--config", str(study)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while len(list(folder.path.glob("trials/*/record.json"))) < 2:
-        assert driver.poll() is None and time.monotonic() < deadline, "the sweep ended or hung before it was killed"
-        time.sleep(0.2)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    finished = folder.records()
-    running = [trial for trial in optuna_trials(folder) if trial.state == TrialState.RUNNING]
-    assert running, "the kill must interrupt something"
-
-    result = run_veil("resume", "killed", "--root", str(studies / "studies"))
-    assert result.returncode == 0, result.stdout + result.stderr
-    records = folder.records()
-    trials = optuna_trials(folder)
-    runs = mlflow_runs(folder, "trial")
-    assert len(records) == len(trials) == len(runs) == 4
-    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert records[: len(finished)] == finished or all(record in records for record in finished)
-    assert all(len(folder.attempts(record.number)) == 1 for record in finished), "a finished trial ran twice"
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     trials, draw = 12, random.Random(0)
     config = write_analytic_study(tmp_path, "killed", trials, search={"max_failures": KILLS}, sleep_seconds=3.0)
     folder = StudyFolder(tmp_path / "studies" / "killed")
-    kills, at_end = {"driver": 0, "trial": 0}, 0.0
+    kills = {"driver": 0, "trial": 0}
     while sum(kills.values()) < KILLS:
         assert not finished(folder, trials), "the study was over before all kills: it needs longer trials"
         with driver("sweep", "--config", str(config)) as sweep:
@@ -82,14 +82,14 @@ def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
                 if running := processes_of_trials(folder):
                     kills["trial"] += 1
                     os.kill(draw.choice(running), signal.SIGKILL)
-            at_end = time.monotonic()
     assert kills["driver"] and kills["trial"], kills
-    before = folder.records()
+    before = {record.number: (record, len(folder.attempts(record.number))) for record in folder.records()}
     ended = run_veil("resume", "killed", "--root", str(tmp_path / "studies"))
-    assert ended.returncode == 0, ended.stdout + ended.stderr + f"{kills}, {time.monotonic() - at_end:.0f} s"
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     assert_consistent(folder, trials)
     assert {record.state for record in folder.records()} == {"valid"}
-    assert all(record in folder.records() for record in before)
+    after = {record.number: (record, len(folder.attempts(record.number))) for record in folder.records()}
+    assert before.items() <= after.items(), "a finished trial ran again, or its record changed"
 
 
 def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
