@@ -32,6 +32,23 @@ def study_on_cluster(cluster: ClusterDefinition, config: StudyConfig) -> tuple[S
     return config, changed
 
 
+def path_on_head(file: Path, cluster: ClusterDefinition) -> Path:
+    """Where the sweep finds a study's file, from the head and as a job: in its copy of this folder, or in the storage.
+
+    Raises:
+        ConfigError: nowhere.
+    """
+    absolute, here = file.resolve(), Path.cwd()
+    if absolute.is_relative_to(cluster.settings.storage):
+        return absolute
+    if not absolute.is_relative_to(here):
+        raise ConfigError(
+            f"the head would not find {file}: it gets a copy of this folder ({here}), and nothing else; copy the file "
+            "into this folder and name that one"
+        )
+    return absolute.relative_to(here)
+
+
 def nodes_for_trials(cluster: ClusterDefinition, config: StudyConfig) -> list[NodeType]:
     """Kinds of worker that can hold a trial, or one of its training workers.
 
@@ -77,7 +94,7 @@ def print_plan(cluster: ClusterDefinition, config: StudyConfig, source: list[str
     console.print(_places_table(cluster, study))
     overrides = [word for setting in changed for word in ("--set", setting)]
     sweep = shlex.join(["sweep", *source, *overrides, "--address", "auto"])
-    for heading, commands in _commands(cluster, sweep).items():
+    for heading, commands in _commands(cluster, study, sweep).items():
         console.print(f"\n[bold]{heading}[/bold]")
         for command in commands:
             console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
@@ -112,8 +129,9 @@ def _places_table(cluster: ClusterDefinition, study: StudyConfig) -> Table:
     return table
 
 
-def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
+def _commands(cluster: ClusterDefinition, study: StudyConfig, sweep: str) -> dict[str, list[str]]:
     settings, file = cluster.settings, cluster.path
+    named = shlex.join([study.study, "--root", str(study.root)])
     token = Path.home() / ".ray" / "auth_token"
     first = [] if token.is_file() else ["ray get-auth-token --generate"]
     tunnels = {port: name for name, port in settings.tunnels.items()}
@@ -131,5 +149,14 @@ def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
         "sweep, from the head": [f"ray exec {file} {shlex.quote(f'cd ~/veil && veil {sweep}')} --tmux"],
         "tunnels, in a terminal of their own": [tunnel, *pages],
         "or sweep, from here through the tunnel": [f"RAY_AUTH_MODE=token ray job submit --address {dashboard} {job}"],
+        "look on, while it runs and after": [
+            f"ray attach {file} --tmux  # what the sweep prints",
+            f"ray exec {file} {shlex.quote(f'veil status {named}')}",
+            f"ray exec {file} {shlex.quote(f'veil frontier {named}')}",
+            f"ray rsync-down {file} {study.folder}/ {study.study}/  # its page and all else",
+        ],
+        "go on, should it have been stopped": [
+            f"ray exec {file} {shlex.quote(f'veil resume {named} --address auto')} --tmux"
+        ],
         "stop": [f"ray down {file}"],
     }

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from veil.cluster.definition import ClusterDefinition, ClusterSettings, NodeType, read_cluster
-from veil.cluster.plan import nodes_for_trials, print_plan, study_on_cluster
+from veil.cluster.plan import nodes_for_trials, path_on_head, print_plan, study_on_cluster
 from veil.config import StudyConfig
 from veil.errors import ConfigError
 
@@ -82,6 +82,9 @@ def test_the_dry_run_names_nodes_places_and_commands(cluster):
         r"faces and weights +/shared/cache",
         r"ray up lab.yaml",
         r"ray attach lab.yaml -p 8265 -p 5001",
+        r"ray exec lab.yaml 'veil status mine --root /shared/studies'",
+        r"ray exec lab.yaml 'veil resume mine --root /shared/studies --address auto' --tmux",
+        r"ray rsync-down lab.yaml /shared/studies/mine/ mine/",
         r"ray down lab.yaml",
     ):
         assert re.search(line, text), line
@@ -94,6 +97,17 @@ def test_both_ways_to_sweep_run_the_same_study(cluster):
     sweep = "veil sweep --config mine.yaml --set root=/shared/studies --set tracking.uri=http://127.0.0.1:5001"
     assert head[3] == f"cd ~/veil && {sweep} --address auto"
     assert " ".join(outside[outside.index("--") + 1 :]) == f"env PYTHONPATH=platform:. {sweep} --address auto"
+
+
+def test_a_study_file_must_be_where_the_head_finds_it(cluster, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for file in ("mine.yaml", here / "mine.yaml", "../here/mine.yaml"):
+        assert path_on_head(Path(file), cluster) == Path("mine.yaml")
+    assert path_on_head(Path("/shared/mine.yaml"), cluster) == Path("/shared/mine.yaml")
+    with pytest.raises(ConfigError, match="copy the file into this folder"):
+        path_on_head(Path("../mine.yaml"), cluster)
 
 
 def test_the_tunnel_to_a_known_head_is_plain_ssh():
