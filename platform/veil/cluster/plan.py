@@ -65,7 +65,7 @@ def nodes_for_trials(cluster: ClusterDefinition, config: StudyConfig) -> list[No
     if not fitting:
         offered = "; ".join(f"{node.name} {_resources(node)}" for node in workers)
         raise ConfigError(
-            f"a trial of study {config.study!r} needs {needed['CPU']} CPUs and {needed['GPU']:g} GPUs, which no node "
+            f"a trial of study {config.study!r} needs {_needs(config)}, which no node "
             f"of {cluster.path} offers ({offered}); change search.cpus_per_trial and search.gpus_per_trial"
         )
     return fitting
@@ -90,7 +90,7 @@ def print_plan(cluster: ClusterDefinition, config: StudyConfig, source: list[str
     # Ray keeps machines of one's own, and gives rented ones back.
     idle = "" if cluster.provider == "local" else f"; idle ones end after {cluster.idle_minutes:g} minutes"
     console.print(f"\nat most {cluster.max_workers} workers{idle}")
-    console.print(f"a trial of study {config.study!r} fits {', '.join(node.name for node in fitting)}\n")
+    console.print(f"{_fit(config, fitting)}\n")
     console.print(_places_table(cluster, study))
     overrides = [word for setting in changed for word in ("--set", setting)]
     sweep = shlex.join(["sweep", *source, *overrides, "--address", "auto"])
@@ -98,6 +98,18 @@ def print_plan(cluster: ClusterDefinition, config: StudyConfig, source: list[str
         console.print(f"\n[bold]{heading}[/bold]")
         for command in commands:
             console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _fit(config: StudyConfig, fitting: list[NodeType]) -> str:
+    if any(node.resources is not None for node in fitting):
+        return f"a trial of study {config.study!r} fits {', '.join(node.name for node in fitting)}"
+    # Nobody knows what machines of one's own offer before they are asked.
+    return f"a trial of study {config.study!r} needs {_needs(config)} of one machine; see that yours have as much"
+
+
+def _needs(config: StudyConfig) -> str:
+    cores, gpus = config.search.cpus_per_trial, config.search.gpus_per_trial
+    return f"{cores} CPUs and {gpus:g} GPUs"
 
 
 def _nodes_table(cluster: ClusterDefinition) -> Table:
@@ -140,7 +152,8 @@ def _commands(cluster: ClusterDefinition, study: StudyConfig, sweep: str) -> dic
         tunnel = f"ssh -N {forwarded} {cluster.user}@{cluster.head_address}"
     else:
         tunnel = f"ray attach {file} {' '.join(f'-p {port}' for port in tunnels)}"
-    pages = [f"http://127.0.0.1:{port}  {name}" for port, name in tunnels.items()]
+    asks = {"dashboard": f", which asks for the token in {token}"}
+    pages = [f"http://127.0.0.1:{port}  {name}{asks.get(name, '')}" for port, name in tunnels.items()]
     dashboard = f"http://127.0.0.1:{settings.tunnels.get('dashboard', 8265)}"
     # The job runs the code of this folder, which Ray uploads; what it needs beside is in the environment of the head.
     job = f"--working-dir . -- env PYTHONPATH=platform:. veil {sweep}"
@@ -153,7 +166,7 @@ def _commands(cluster: ClusterDefinition, study: StudyConfig, sweep: str) -> dic
             f"ray attach {file} --tmux  # what the sweep prints",
             f"ray exec {file} {shlex.quote(f'veil status {named}')}",
             f"ray exec {file} {shlex.quote(f'veil frontier {named}')}",
-            f"ray rsync-down {file} {study.folder}/ {study.study}/  # its page and all else",
+            f"ray rsync-down {file} {study.folder}/frontier.html {study.study}.html",
         ],
         "go on, should it have been stopped": [
             f"ray exec {file} {shlex.quote(f'veil resume {named} --address auto')} --tmux"

@@ -84,7 +84,9 @@ def test_the_dry_run_names_nodes_places_and_commands(cluster):
         r"ray attach lab.yaml -p 8265 -p 5001",
         r"ray exec lab.yaml 'veil status mine --root /shared/studies'",
         r"ray exec lab.yaml 'veil resume mine --root /shared/studies --address auto' --tmux",
-        r"ray rsync-down lab.yaml /shared/studies/mine/ mine/",
+        r"ray rsync-down lab.yaml /shared/studies/mine/frontier.html mine.html",
+        r"8265  dashboard, which asks for the token in ",
+        r"a trial of study 'mine' fits plain, gpu",
         r"ray down lab.yaml",
     ):
         assert re.search(line, text), line
@@ -113,4 +115,5 @@ def test_a_study_file_must_be_where_the_head_finds_it(cluster, tmp_path, monkeyp
 def test_the_tunnel_to_a_known_head_is_plain_ssh():
     text = printed(read_cluster(REPOSITORY / "platform" / "cluster" / "on-premise.yaml"), study())
     assert "ssh -N -L 8265:127.0.0.1:8265 -L 5000:127.0.0.1:5000 veil@192.168.1.10" in text
+    assert "a trial of study 'mine' needs 1 CPUs and 0 GPUs of one machine" in text, "nobody has asked the machines"
     assert "worker  2         192.168.1.11, 192.168.1.12" in text
