@@ -81,7 +81,7 @@ def _head(status: StudyStatus) -> RenderableType:
 def _driver_words(status: StudyStatus) -> str:
     driver, now = status.driver, status.looked
     # Without an address, a study of a cluster would go on where the command is typed alone.
-    joined = " --address auto" if driver is not None and len(driver.nodes) > 1 else ""
+    joined = f" --address {driver.joined}" if driver is not None and driver.joined is not None else ""
     resume = f"`veil resume {status.study} --root {Path(status.folder).parent}{joined}`"
     if driver is None:
         return "" if status.state == "finished" else f"{resume} goes on"

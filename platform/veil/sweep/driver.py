@@ -71,7 +71,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     check_warm_start(config, manifest, space)
     folder.create(config, manifest)
     prepared = time.perf_counter()
-    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat, ExitStack() as stack:
+    with folder.driver_lock(), Heartbeat(config, folder, address) as heartbeat, ExitStack() as stack:
         with ThreadPoolExecutor(1) as beside:
             # Either takes seconds, most of which it waits.
             opening = beside.submit(Tracker, config, manifest)

@@ -117,3 +117,11 @@ def test_the_tunnel_to_a_known_head_is_plain_ssh():
     assert "ssh -N -L 8265:127.0.0.1:8265 -L 5000:127.0.0.1:5000 veil@192.168.1.10" in text
     assert "a trial of study 'mine' needs 1 CPUs and 0 GPUs of one machine" in text, "nobody has asked the machines"
     assert "worker  2         192.168.1.11, 192.168.1.12" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "platform/docs/cluster.md"])
+def test_the_pages_show_the_sweep_that_the_dry_run_prints(page, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    text = printed(read_cluster(Path("cluster.yaml")), study(), ("--config", "study.yaml"))
+    (sweep,) = [line.strip() for line in text.splitlines() if "veil sweep" in line and "ray exec" in line]
+    assert sweep in (REPOSITORY / page).read_text(encoding="utf-8")

@@ -74,8 +74,8 @@ def test_trials_that_no_node_can_hold_are_told(tmp_path: Path, search: dict[str,
 
 def test_a_study_of_a_cluster_is_continued_on_the_cluster(tmp_path: Path) -> None:
     study = WatchedStudy(tmp_path, trials=4)
-    for nodes, goes_on in ((NODES[:1], "`"), (NODES, " --address auto`")):
-        study.drive(START, outcome="interrupted", nodes=nodes)
+    for joined, goes_on in ((None, "`"), ("auto", " --address auto`")):
+        study.drive(START, outcome="interrupted", joined=joined)
         assert f"--root {tmp_path}{goes_on} goes on" in shown(study, START + 5, width=400)
 
 
