@@ -56,6 +56,7 @@ class DriverState(Settings):
         started, updated: Unix times.
         outcome: "interrupted" if trials are left, "failed" if an error ended it.
         error: that error.
+        joined: address by which it has joined a cluster; None on one machine.
         ray_address: of Ray's control store; None before Ray is there.
         dashboard: address of Ray's dashboard, as seen from `host`; None without one.
         nodes: alive.
@@ -69,6 +70,7 @@ class DriverState(Settings):
     updated: float
     outcome: Literal["running", "finished", "interrupted", "failed"] = "running"
     error: str | None = None
+    joined: str | None = None
     ray_address: str | None = None
     dashboard: str | None = None
     nodes: tuple[NodeState, ...] = ()

@@ -78,9 +78,12 @@ def _run(config: StudyConfig, address: str | None) -> None:
     console.print(f"\npage            {study_page(folder)}", highlight=False)
     if any(record.score is not None and record.state == "valid" for record in result.records):
         console.print(f"report          veil report {config.study} --root {config.root}", highlight=False)
-    console.print(f"MLflow          veil ui --root {config.root}", highlight=False)
+    uri = config.tracking.uri
+    tracked = f"{uri}, experiment {config.study}" if uri is not None else f"veil ui --root {config.root}"
+    console.print(f"MLflow          {tracked}", highlight=False)
     if result.remaining:
-        console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}")
+        joined = f" --address {address}" if address is not None else ""
+        console.print(f"{result.remaining} trials are left: veil resume {config.study} --root {config.root}{joined}")
         raise typer.Exit(ExitStatus.STOPPED)
     failed = [record for record in result.records if record.state == "failed"]
     if failed:

@@ -166,8 +166,9 @@ def cluster(
 ) -> None:
     """Check a cluster's file, and print what it would start, where data and databases lie, and every command."""
     from veil.cluster.definition import read_cluster
-    from veil.cluster.plan import print_plan
+    from veil.cluster.plan import path_on_head, print_plan
 
-    source = ["--config", str(config)] if config is not None else ["--preset", preset]
+    definition, study = read_cluster(file), load_config(config, preset, set_)
+    source = ["--config", str(path_on_head(config, definition))] if config is not None else ["--preset", preset]
     source += [word for setting in set_ or () for word in ("--set", setting)]
-    print_plan(read_cluster(file), load_config(config, preset, set_), source, console)
+    print_plan(definition, study, source, console)

@@ -105,7 +105,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(written, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, found {type(written).__name__}")
-    kind = (written.get("provider") or {}).get("type")
+    provider = written.get("provider")
+    kind = provider.get("type") if isinstance(provider, dict) else provider
     if kind not in PROVIDERS:
         raise ConfigError(f"{path}: setting 'provider.type': found {kind!r}; {nearest(str(kind), PROVIDERS)}")
     return written
@@ -123,8 +124,11 @@ def _completed(path: Path, written: dict[str, Any]) -> dict[str, Any]:
     logging.getLogger("ray.autoscaler").setLevel(logging.WARNING)
     from ray.autoscaler._private.util import prepare_config, validate_config
 
+    plain = json.loads(json.dumps(written))
     try:
-        filled: dict[str, Any] = prepare_config(json.loads(json.dumps(written)))
+        # Before it fills in defaults too: it does so without a look at what it fills them into.
+        validate_config({"cluster_synced_files": [], **plain})
+        filled: dict[str, Any] = prepare_config(plain)
         validate_config(filled)
     except jsonschema.ValidationError as error:
         where = error.json_path.removeprefix("$").removeprefix(".") or "(top level)"
@@ -133,7 +137,8 @@ def _completed(path: Path, written: dict[str, Any]) -> dict[str, Any]:
             known = error.schema.get("properties", {})
             hint = "; " + nearest(next(key for key in error.instance if key not in known), known)
         raise ConfigError(f"{path}: Ray refuses setting {where!r}: {error.message}{hint}") from None
-    except (ValueError, RuntimeError, click.ClickException) as error:
+    # Ray asserts that containers have an image and a name.
+    except (ValueError, RuntimeError, AssertionError, click.ClickException) as error:
         raise ConfigError(f"{path}: Ray refuses it: {error}") from None
     return filled
 
@@ -153,7 +158,7 @@ def _rented_machines(filled: Mapping[str, Any]) -> list[NodeType]:
     for name, node in filled["available_node_types"].items():
         is_head = name == filled["head_node_type"]
         machine = node["node_config"]
-        market = machine.get("InstanceMarketOptions", {}).get("MarketType", "on demand")
+        market = (machine.get("InstanceMarketOptions") or {}).get("MarketType", "on demand")
         nodes.append(
             NodeType(
                 name=name,

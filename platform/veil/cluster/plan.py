@@ -32,6 +32,23 @@ def study_on_cluster(cluster: ClusterDefinition, config: StudyConfig) -> tuple[S
     return config, changed
 
 
+def path_on_head(file: Path, cluster: ClusterDefinition) -> Path:
+    """Where the sweep finds a study's file, from the head and as a job: in its copy of this folder, or in the storage.
+
+    Raises:
+        ConfigError: nowhere.
+    """
+    absolute, here = file.resolve(), Path.cwd()
+    if absolute.is_relative_to(cluster.settings.storage):
+        return absolute
+    if not absolute.is_relative_to(here):
+        raise ConfigError(
+            f"the head would not find {file}: it gets a copy of this folder ({here}), and nothing else; copy the file "
+            "into this folder and name that one"
+        )
+    return absolute.relative_to(here)
+
+
 def nodes_for_trials(cluster: ClusterDefinition, config: StudyConfig) -> list[NodeType]:
     """Kinds of worker that can hold a trial, or one of its training workers.
 
@@ -48,7 +65,7 @@ def nodes_for_trials(cluster: ClusterDefinition, config: StudyConfig) -> list[No
     if not fitting:
         offered = "; ".join(f"{node.name} {_resources(node)}" for node in workers)
         raise ConfigError(
-            f"a trial of study {config.study!r} needs {needed['CPU']} CPUs and {needed['GPU']:g} GPUs, which no node "
+            f"a trial of study {config.study!r} needs {_needs(config)}, which no node "
             f"of {cluster.path} offers ({offered}); change search.cpus_per_trial and search.gpus_per_trial"
         )
     return fitting
@@ -73,14 +90,26 @@ def print_plan(cluster: ClusterDefinition, config: StudyConfig, source: list[str
     # Ray keeps machines of one's own, and gives rented ones back.
     idle = "" if cluster.provider == "local" else f"; idle ones end after {cluster.idle_minutes:g} minutes"
     console.print(f"\nat most {cluster.max_workers} workers{idle}")
-    console.print(f"a trial of study {config.study!r} fits {', '.join(node.name for node in fitting)}\n")
+    console.print(f"{_fit(config, fitting)}\n")
     console.print(_places_table(cluster, study))
     overrides = [word for setting in changed for word in ("--set", setting)]
     sweep = shlex.join(["sweep", *source, *overrides, "--address", "auto"])
-    for heading, commands in _commands(cluster, sweep).items():
+    for heading, commands in _commands(cluster, study, sweep).items():
         console.print(f"\n[bold]{heading}[/bold]")
         for command in commands:
             console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _fit(config: StudyConfig, fitting: list[NodeType]) -> str:
+    if any(node.resources is not None for node in fitting):
+        return f"a trial of study {config.study!r} fits {', '.join(node.name for node in fitting)}"
+    # Nobody knows what machines of one's own offer before they are asked.
+    return f"a trial of study {config.study!r} needs {_needs(config)} of one machine; see that yours have as much"
+
+
+def _needs(config: StudyConfig) -> str:
+    cores, gpus = config.search.cpus_per_trial, config.search.gpus_per_trial
+    return f"{cores} CPUs and {gpus:g} GPUs"
 
 
 def _nodes_table(cluster: ClusterDefinition) -> Table:
@@ -112,8 +141,9 @@ def _places_table(cluster: ClusterDefinition, study: StudyConfig) -> Table:
     return table
 
 
-def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
+def _commands(cluster: ClusterDefinition, study: StudyConfig, sweep: str) -> dict[str, list[str]]:
     settings, file = cluster.settings, cluster.path
+    named = shlex.join([study.study, "--root", str(study.root)])
     token = Path.home() / ".ray" / "auth_token"
     first = [] if token.is_file() else ["ray get-auth-token --generate"]
     tunnels = {port: name for name, port in settings.tunnels.items()}
@@ -122,7 +152,8 @@ def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
         tunnel = f"ssh -N {forwarded} {cluster.user}@{cluster.head_address}"
     else:
         tunnel = f"ray attach {file} {' '.join(f'-p {port}' for port in tunnels)}"
-    pages = [f"http://127.0.0.1:{port}  {name}" for port, name in tunnels.items()]
+    asks = {"dashboard": f", which asks for the token in {token}"}
+    pages = [f"http://127.0.0.1:{port}  {name}{asks.get(name, '')}" for port, name in tunnels.items()]
     dashboard = f"http://127.0.0.1:{settings.tunnels.get('dashboard', 8265)}"
     # The job runs the code of this folder, which Ray uploads; what it needs beside is in the environment of the head.
     job = f"--working-dir . -- env PYTHONPATH=platform:. veil {sweep}"
@@ -131,5 +162,14 @@ def _commands(cluster: ClusterDefinition, sweep: str) -> dict[str, list[str]]:
         "sweep, from the head": [f"ray exec {file} {shlex.quote(f'cd ~/veil && veil {sweep}')} --tmux"],
         "tunnels, in a terminal of their own": [tunnel, *pages],
         "or sweep, from here through the tunnel": [f"RAY_AUTH_MODE=token ray job submit --address {dashboard} {job}"],
+        "look on, while it runs and after": [
+            f"ray attach {file} --tmux  # what the sweep prints",
+            f"ray exec {file} {shlex.quote(f'veil status {named}')}",
+            f"ray exec {file} {shlex.quote(f'veil frontier {named}')}",
+            f"ray rsync-down {file} {study.folder}/frontier.html {study.study}.html",
+        ],
+        "go on, should it have been stopped": [
+            f"ray exec {file} {shlex.quote(f'veil resume {named} --address auto')} --tmux"
+        ],
         "stop": [f"ray down {file}"],
     }

@@ -83,6 +83,7 @@ class StudyStatus(Settings):
         interrupted: trials that an earlier driver has left, which are continued before others start.
         waiting: how many trials have not been started.
         queued: how many of these are sampled and wait for free resources.
+        unmet: what a trial needs that no node offers; None where one does, or nothing waits.
         reasons: why trials are not valid, the newest first and those of stopped ones last.
         volume: what the frontier has reached; None where no trial is valid, or the study has no frontier.
         pace: how fast trials finish; None unless two have in the driver's run that lasts.
@@ -102,6 +103,7 @@ class StudyStatus(Settings):
     interrupted: tuple[UnfinishedTrial, ...]
     waiting: int
     queued: int
+    unmet: str | None
     reasons: tuple[Reason, ...]
     volume: Volume | None
     pace: Pace | None

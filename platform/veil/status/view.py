@@ -80,7 +80,9 @@ def _head(status: StudyStatus) -> RenderableType:
 
 def _driver_words(status: StudyStatus) -> str:
     driver, now = status.driver, status.looked
-    resume = f"`veil resume {status.study} --root {Path(status.folder).parent}`"
+    # Without an address, a study of a cluster would go on where the command is typed alone.
+    joined = f" --address {driver.joined}" if driver is not None and driver.joined is not None else ""
+    resume = f"`veil resume {status.study} --root {Path(status.folder).parent}{joined}`"
     if driver is None:
         return "" if status.state == "finished" else f"{resume} goes on"
     who = f"process {driver.process} on {driver.host}"
@@ -102,6 +104,8 @@ def _figures(status: StudyStatus) -> Table:
     table.add_column()
     if status.state in ("running", "silent"):
         table.add_row("end", _end(status))
+    if status.unmet is not None:
+        table.add_row("resources", Text(status.unmet, "yellow"))
     if (volume := status.volume) is not None:
         value = volume.hypervolume
         ends = f" [{value.low:.3f}, {value.high:.3f}]" if value.low < value.high else ""

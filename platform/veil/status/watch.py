@@ -68,6 +68,7 @@ class StudyWatch:
             interrupted=interrupted,
             waiting=max(config.search.trials - len(records) - len(running) - len(interrupted), 0),
             queued=sum(trial.number not in begun for trial in driven.queued) if driven is not None else 0,
+            unmet=_unmet(config, driven) if driven is not None else None,
             reasons=self._reasons,
             volume=self._volume,
             pace=self._pace(config, driven, now, len(running)) if driven is not None else None,
@@ -183,3 +184,15 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _unmet(config: StudyConfig, driver: DriverState) -> str | None:
+    """What a trial needs that no node of a driver offers."""
+    cores, gpus = config.search.cpus_per_trial, config.search.gpus_per_trial
+    nodes = driver.nodes
+    if not (driver.queued and nodes) or any(node.cpus >= cores and node.gpus >= gpus for node in nodes):
+        return None
+    return (
+        f"a trial needs {cores} cores and {gpus:g} GPUs (search.cpus_per_trial, search.gpus_per_trial); no node "
+        "that is up offers both, and trials wait for one that does"
+    )

@@ -71,7 +71,7 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
     check_warm_start(config, manifest, space)
     folder.create(config, manifest)
     prepared = time.perf_counter()
-    with folder.driver_lock(), Heartbeat(config, folder) as heartbeat, ExitStack() as stack:
+    with folder.driver_lock(), Heartbeat(config, folder, address) as heartbeat, ExitStack() as stack:
         with ThreadPoolExecutor(1) as beside:
             # Either takes seconds, most of which it waits.
             opening = beside.submit(Tracker, config, manifest)
@@ -90,9 +90,11 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
                 _run_trials(config, paths, search, missing, [mirror, heartbeat])
                 mirror.start_completing()
         swept = time.perf_counter()
+        records = folder.records()
         result = SweepResult(
-            records=folder.records(),
-            remaining=max(config.search.trials - finished_count(study), 0),
+            records=records,
+            # Not Optuna's count: trials that end while Tune stops leave a record, and Optuna is told on resume.
+            remaining=max(config.search.trials - len(records), 0),
             seconds={"prepare": prepared - started, "sweep": swept - prepared},
         )
         page = write_study_page(config, folder)

@@ -30,15 +30,24 @@ class Heartbeat(TuneCallback):
     Args:
         config: of the study.
         folder: of the study.
+        address: of the cluster that the driver joins; None on one machine.
         clock: Unix time.
     """
 
-    def __init__(self, config: StudyConfig, folder: StudyFolder, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: StudyConfig,
+        folder: StudyFolder,
+        address: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._trials = config.search.trials
         self._folder = folder
         self._clock = clock
         now = clock()
-        self._state = DriverState(host=socket.gethostname(), process=os.getpid(), started=now, updated=now)
+        self._state = DriverState(
+            host=socket.gethostname(), process=os.getpid(), started=now, updated=now, joined=address
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore an experiment, and Veil continues from its own records."""

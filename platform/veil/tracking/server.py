@@ -104,7 +104,10 @@ def serve(
         TrackingError: a server does not start, or ends by itself.
     """
     if not (root / "mlflow.db").exists():
-        raise ConfigError(f"no tracking database in {root}; run a study first, or name its folder with --root")
+        raise ConfigError(
+            f"no tracking database in {root}; run a study first, or name its folder with --root; studies that log to a "
+            "server (tracking.uri) have their pages there"
+        )
     studies = sorted(root.glob("*/optuna.log"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = [path.parent.name for path in studies]
     if study is not None and study not in names:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from veil.cluster.definition import ClusterDefinition, ClusterSettings, NodeType, read_cluster
-from veil.cluster.plan import nodes_for_trials, print_plan, study_on_cluster
+from veil.cluster.plan import nodes_for_trials, path_on_head, print_plan, study_on_cluster
 from veil.config import StudyConfig
 from veil.errors import ConfigError
 
@@ -82,6 +82,11 @@ def test_the_dry_run_names_nodes_places_and_commands(cluster):
         r"faces and weights +/shared/cache",
         r"ray up lab.yaml",
         r"ray attach lab.yaml -p 8265 -p 5001",
+        r"ray exec lab.yaml 'veil status mine --root /shared/studies'",
+        r"ray exec lab.yaml 'veil resume mine --root /shared/studies --address auto' --tmux",
+        r"ray rsync-down lab.yaml /shared/studies/mine/frontier.html mine.html",
+        r"8265  dashboard, which asks for the token in ",
+        r"a trial of study 'mine' fits plain, gpu",
         r"ray down lab.yaml",
     ):
         assert re.search(line, text), line
@@ -96,7 +101,27 @@ def test_both_ways_to_sweep_run_the_same_study(cluster):
     assert " ".join(outside[outside.index("--") + 1 :]) == f"env PYTHONPATH=platform:. {sweep} --address auto"
 
 
+def test_a_study_file_must_be_where_the_head_finds_it(cluster, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for file in ("mine.yaml", here / "mine.yaml", "../here/mine.yaml"):
+        assert path_on_head(Path(file), cluster) == Path("mine.yaml")
+    assert path_on_head(Path("/shared/mine.yaml"), cluster) == Path("/shared/mine.yaml")
+    with pytest.raises(ConfigError, match="copy the file into this folder"):
+        path_on_head(Path("../mine.yaml"), cluster)
+
+
 def test_the_tunnel_to_a_known_head_is_plain_ssh():
     text = printed(read_cluster(REPOSITORY / "platform" / "cluster" / "on-premise.yaml"), study())
     assert "ssh -N -L 8265:127.0.0.1:8265 -L 5000:127.0.0.1:5000 veil@192.168.1.10" in text
+    assert "a trial of study 'mine' needs 1 CPUs and 0 GPUs of one machine" in text, "nobody has asked the machines"
     assert "worker  2         192.168.1.11, 192.168.1.12" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "platform/docs/cluster.md"])
+def test_the_pages_show_the_sweep_that_the_dry_run_prints(page, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    text = printed(read_cluster(Path("cluster.yaml")), study(), ("--config", "study.yaml"))
+    (sweep,) = [line.strip() for line in text.splitlines() if "veil sweep" in line and "ray exec" in line]
+    assert sweep in (REPOSITORY / page).read_text(encoding="utf-8")

@@ -65,6 +65,20 @@ def test_a_study_that_runs(tmp_path: Path) -> None:
     assert "as the last 3 did, 12 an hour" in text and ", in 3 h 3 min" in text
 
 
+@pytest.mark.parametrize(("search", "told"), [({"cpus_per_trial": 16}, False), ({"gpus_per_trial": 3}, True)])
+def test_trials_that_no_node_can_hold_are_told(tmp_path: Path, search: dict[str, int], told: bool) -> None:
+    study = WatchedStudy(tmp_path, trials=4, **search)
+    study.drive(START, nodes=NODES, queued=(DrivenTrial(number=0, label="pixels"),))
+    assert ("no node that is up offers both" in " ".join(shown(study, START + 5).split())) is told
+
+
+def test_a_study_of_a_cluster_is_continued_on_the_cluster(tmp_path: Path) -> None:
+    study = WatchedStudy(tmp_path, trials=4)
+    for joined, goes_on in ((None, "`"), ("auto", " --address auto`")):
+        study.drive(START, outcome="interrupted", joined=joined)
+        assert f"--root {tmp_path}{goes_on} goes on" in shown(study, START + 5, width=400)
+
+
 def test_many_trials_leave_room_for_the_rest(tmp_path: Path) -> None:
     text = shown(running_study(tmp_path), START + 1000, most_rows=1)
     assert "#4" in text and "#5" not in text and "node-1" not in text and text.count("… 1 more") == 2

@@ -51,7 +51,7 @@ def tune_trial(number: int, status: str, last_result: dict[str, Any] | None = No
 
 def test_before_and_after_the_trials(study: WatchedStudy, clock: Clock) -> None:
     assert read_driver_state(study.folder) is None
-    with Heartbeat(study.folder.config(), study.folder, clock) as beat:
+    with Heartbeat(study.folder.config(), study.folder, clock=clock) as beat:
         first = published(study)
         assert (first.outcome, first.host, first.process) == ("running", socket.gethostname(), os.getpid())
         assert (first.started, first.updated, first.nodes) == (1000, 1000, ())
@@ -67,7 +67,7 @@ def test_before_and_after_the_trials(study: WatchedStudy, clock: Clock) -> None:
 
 
 def test_what_runs_and_waits(study: WatchedStudy, clock: Clock) -> None:
-    with Heartbeat(study.folder.config(), study.folder, clock) as beat:
+    with Heartbeat(study.folder.config(), study.folder, clock=clock) as beat:
         trials = [
             tune_trial(0, "TERMINATED"),
             tune_trial(1, "RUNNING", {PROGRESS_IMAGES: 20}),
@@ -82,7 +82,7 @@ def test_what_runs_and_waits(study: WatchedStudy, clock: Clock) -> None:
 
 
 def test_steps_in_quick_succession_write_once(study: WatchedStudy, clock: Clock) -> None:
-    with Heartbeat(study.folder.config(), study.folder, clock) as beat:
+    with Heartbeat(study.folder.config(), study.folder, clock=clock) as beat:
         writes = set()
         for step in range(1000):
             clock.now = 1000 + step * 0.02
@@ -99,16 +99,17 @@ def test_steps_in_quick_succession_write_once(study: WatchedStudy, clock: Clock)
     ],
 )
 def test_how_it_ended(study: WatchedStudy, clock: Clock, error: BaseException, outcome: str, told: str | None) -> None:
-    with pytest.raises(type(error)), Heartbeat(study.folder.config(), study.folder, clock):
+    with pytest.raises(type(error)), Heartbeat(study.folder.config(), study.folder, "auto", clock):
         raise error
     assert (published(study).outcome, published(study).error) == (outcome, told)
+    assert published(study).joined == "auto", "the cluster is known after its end, for who goes on"
 
 
 def test_a_full_disk_does_not_end_the_sweep(study: WatchedStudy, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise heartbeat.DataError("no space left on device")
 
-    with Heartbeat(study.folder.config(), study.folder, clock) as beat:
+    with Heartbeat(study.folder.config(), study.folder, clock=clock) as beat:
         with monkeypatch.context() as patch:
             patch.setattr(heartbeat, "write_driver_state", full)
             clock.now += 6
