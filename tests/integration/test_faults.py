@@ -100,7 +100,7 @@ def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
         os.killpg(sweep.pid, signal.SIGINT)
         printed, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, printed
-    assert "trials are left: veil resume stopped" in printed and "Traceback" not in printed
+    assert "2 trials are left: veil resume stopped" in printed and "Traceback" not in printed
     assert processes_of_trials(folder) == [] and folder.finished() == []
     assert {trial.state for trial in optuna_trials(folder)} == {TrialState.RUNNING}
 
