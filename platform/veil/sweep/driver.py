@@ -29,7 +29,7 @@ from veil.sweep.progress import SweepProgress
 from veil.sweep.search import StudySearch
 from veil.sweep.session import ray_session
 from veil.sweep.space import check_space, load_trainable, study_trainables
-from veil.sweep.storage import finished_count, open_study
+from veil.sweep.storage import finished_count, interrupted_trials, open_study
 from veil.sweep.trial import StudyPaths, run_trial
 from veil.sweep.warm_start import check_warm_start
 from veil.tracking import Tracker
@@ -89,11 +89,12 @@ def run_study(config: StudyConfig, console: Console, address: str | None = None)
                 mirror = Mirror(config, folder, progress, search)
                 _run_trials(config, paths, search, missing, [mirror, heartbeat])
                 mirror.start_completing()
+        # Trials that end while Tune is stopping leave a record of which nobody has told the study.
+        interrupted_trials(study, folder, config.search.constraints)
         swept = time.perf_counter()
         records = folder.records()
         result = SweepResult(
             records=records,
-            # Not Optuna's count: trials that end while Tune stops leave a record, and Optuna is told on resume.
             remaining=max(config.search.trials - len(records), 0),
             seconds={"prepare": prepared - started, "sweep": swept - prepared},
         )
