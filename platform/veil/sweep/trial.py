@@ -1,7 +1,6 @@
 """One trial, in a process of its own: train, attack, score, and publish a record."""
 
 import ctypes
-import gc
 import json
 import resource
 import sys
@@ -93,7 +92,6 @@ def _run_trial(values: Mapping[str, Any], folder: StudyFolder, paths: StudyPaths
 
 def _give_back_memory() -> None:
     """Return freed memory to the system: glibc keeps it, and a process that runs many trials would grow with each."""
-    gc.collect()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
