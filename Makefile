@@ -1,6 +1,7 @@
 # Every target does all its own set-up on a fresh machine; nothing else has to be run first.
 #   make sweep         a small multi-objective sweep on real faces: data, weights, training, attacks, frontier
 #   make test          lint, types and tests
+#   make test-long     what is left out there: every fault of a sweep, in a quarter of an hour
 #   make test-cluster  a cluster of several hosts on this machine: as root, in ten minutes, with nothing beside it
 #   make ui            the tracking UI of the studies in this folder
 # Variables: PYTHON (creates the environment), VENV (where it lies), ARGS (of `veil sweep`), WORKERS (of `make test`).
@@ -8,14 +9,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
 TESTING := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-cluster lint format ui clean
+.PHONY: help sweep test test-long test-cluster lint format ui clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,7 +47,10 @@ sweep: $(RUNTIME)
 
 test: lint
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(TESTING)
+	$(BIN)/python -m pytest -n 0 -m long
 
 test-cluster: $(TESTING)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,cluster]"

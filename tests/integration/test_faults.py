@@ -92,6 +92,7 @@ def test_random_kills_lose_and_repeat_nothing(tmp_path: Path) -> None:
     assert before.items() <= after.items(), "a finished trial ran again, or its record changed"
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
     config = write_analytic_study(tmp_path, "stopped", trials=2, sleep_seconds=12.0)
     folder = StudyFolder(tmp_path / "studies" / "stopped")
@@ -121,6 +122,7 @@ def test_ctrl_c_stops_cleanly_and_a_second_one_at_once(tmp_path: Path) -> None:
     assert [len(folder.attempts(number)) for number in range(2)] == [3, 3]
 
 
+@pytest.mark.long
 def test_a_tracking_server_that_is_away_for_a_while_misses_nothing(tmp_path: Path) -> None:
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
@@ -140,6 +142,7 @@ def test_a_tracking_server_that_is_away_for_a_while_misses_nothing(tmp_path: Pat
             assert_consistent(folder, 6, uri)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(NO_DISK is not None, reason=str(NO_DISK))
 def test_a_full_disk_stops_the_sweep_and_costs_no_trial(tmp_path: Path) -> None:
     place = tmp_path / "disk"
@@ -167,6 +170,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(tmp_path: Path) -> None:
         assert {record.state for record in folder.records()} == {"valid"} and len(folder.records()) == 6
 
 
+@pytest.mark.long
 @pytest.mark.skipif(memory("MemAvailable") < 1.5 * ROOM, reason=f"needs {1.5 * ROOM / 1e9:.0f} GB of free memory")
 def test_a_trial_that_takes_all_memory_fails_and_the_others_go_on(tmp_path: Path) -> None:
     fine = {"trainable": "analytic", "settings": {"sleep_seconds": 1.0}}

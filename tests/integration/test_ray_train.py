@@ -100,6 +100,7 @@ def test_divergence_of_the_workers_is_told_as_such(local_ray: None, tmp_path: Pa
         launcher(tmp_path, "diverges")(job(diverging, tmp_path))
 
 
+@pytest.mark.long
 def test_training_goes_on_from_its_checkpoint_after_a_worker_is_killed(local_ray: None, tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     launch = RayTrainLauncher(
@@ -120,6 +121,7 @@ def test_training_goes_on_from_its_checkpoint_after_a_worker_is_killed(local_ray
         assert all(torch.equal(weights, again[key]) for key, weights in whole.items()), net
 
 
+@pytest.mark.long
 def test_workers_are_freed_at_a_pause_and_segments_equal_one_training(local_ray: None, tmp_path: Path) -> None:
     launch = launcher(tmp_path, "segments")
     launch(partial(job(PLAN, tmp_path / "parts"), pause_at=10))
