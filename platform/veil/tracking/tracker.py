@@ -24,6 +24,7 @@ from veil.protocol.score import RungScore
 from veil.records import Manifest, TrialRecord
 from veil.study import THUMBNAIL, StudyFolder
 from veil.tracking.metrics import early_metrics, rung_metrics, trial_metrics
+from veil.tracking.tags import own_conditions, trial_tags
 from veil.tracking.views import FACES, VIEW, saved_view
 
 KIND = "veil.kind"
@@ -218,7 +219,7 @@ class Tracker:
             if known is not None and known.ended:
                 return
             name = {MLFLOW_RUN_NAME: f"#{record.number:03d} {record.label}"}
-            run = self._trial_run(record.number, name | _trial_tags(record))
+            run = self._trial_run(record.number, name | trial_tags(record))
             metrics = _at_step(trial_metrics(record), 0)
             metrics += self._new_losses(run, read_json_lines(folder.progress_path(record.number)))
             for early in record.early_scores:
@@ -269,7 +270,7 @@ class Tracker:
             name = f"#{record.number:03d} {rung.rung} {rung.name} ({rung.recognizer})"
             tags = {KIND: "attacker", TRIAL: str(record.number), ATTACKER: f"{rung.recognizer}/{rung.name}"}
             tags |= {MLFLOW_RUN_NAME: name, MLFLOW_PARENT_RUN_ID: parent, "veil.rung": rung.rung}
-            tags |= self._identity_tags() | _own_conditions(record)
+            tags |= self._identity_tags() | own_conditions(record)
             run = self._client.create_run(self.experiment_id, tags=tags)
         params = {"attacker": rung.name, "rung": rung.rung, "recognizer": rung.recognizer}
         self._log(run.info.run_id, _at_step(rung_metrics(rung), 0), params)
@@ -361,46 +362,3 @@ def _at_step(metrics: Mapping[str, float], step: int) -> list[Metric]:
     """Metrics as MLflow takes them, without those that are not finite."""
     now = int(time.time() * 1000)
     return [Metric(key, float(value), now, step) for key, value in metrics.items() if math.isfinite(value)]
-
-
-def _own_conditions(record: TrialRecord) -> dict[str, str]:
-    """Tags of a trial that was judged under other conditions than its study's: a suite, or crops, of its own."""
-    if record.score is None or record.compares == "anonymizers":
-        return {}
-    if record.compares == "attackers":
-        return {"veil.suite_hash": record.score.suite_hash}
-    return {
-        "veil.detector": str(record.detector),
-        "veil.data_hash": record.score.data_hash,
-        "veil.contract_hash": record.score.contract_hash,
-    }
-
-
-def _trial_tags(record: TrialRecord) -> dict[str, str]:
-    tags = {
-        "veil.family": record.family,
-        "veil.state": record.state,
-        "veil.label": record.label,
-        "veil.synthetic": str(record.synthetic).lower(),
-        **_own_conditions(record),
-    }
-    if record.training_faces:
-        tags["veil.training_faces"] = ", ".join(f"{count} {kind}" for kind, count in record.training_faces.items())
-    if record.reason is not None:
-        tags["veil.reason"] = record.reason[:4000]
-        tags[MLFLOW_RUN_NOTE] = f"**{record.state}**: {record.reason}"
-    if record.score is not None and record.score.strongest is not None:
-        tags["veil.strongest_attacker"] = record.score.strongest
-    if record.state == "valid":
-        tags[MLFLOW_RUN_NOTE] = _note(record)
-    return tags
-
-
-def _note(record: TrialRecord) -> str:
-    """What a valid trial came to, in a line."""
-    by = f" by the attack {record.score.strongest}" if record.score is not None and record.score.strongest else ""
-    parts = [
-        f"**{name} {item.value:.2f}** [{item.low:.2f}, {item.high:.2f}]{by if name == 'leak' else ''}"
-        for name, item in record.objectives.items()
-    ]
-    return ", ".join(parts) + ". Below this run lies one run for each attacker."
