@@ -34,7 +34,7 @@ def study_overview(
     Raises:
         ConfigError: no trial has such a family or conditioning; those that exist are named.
         ProtocolError: two trials were scored on different people.
-        DataError: the study's database cannot be read.
+        DataError: the study's journal cannot be read.
     """
     objectives = [get_objective(name) for name in config.search.objectives]
     records = [record for record in folder.records() if record.compares == "anonymizers"]

@@ -193,8 +193,7 @@ class StudyFolder:
 
     def records(self) -> list[TrialRecord]:
         """Records of all finished trials, in order of their numbers."""
-        paths = sorted(self.path.glob("trials/*/record.json"))
-        return [_parse_record(path) for path in paths]
+        return [_parse_record(self.record_path(number)) for number in self.finished()]
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:

@@ -62,7 +62,7 @@ class Heartbeat(TuneCallback):
         if isinstance(error, Exception):
             self._publish(outcome="failed", error=f"{type(error).__name__}: {error}", **gone)
             return
-        finished = sum(1 for _ in self._folder.path.glob("trials/*/record.json"))
+        finished = len(self._folder.finished())
         self._publish(outcome="finished" if finished >= self._trials else "interrupted", **gone)
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:

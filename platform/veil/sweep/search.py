@@ -16,7 +16,7 @@ from veil.sweep.storage import interrupted_trials, tell
 
 
 class StudySearch(OptunaSearch):
-    """OptunaSearch whose truth is the study's database and the trial records, not Tune's pickles.
+    """OptunaSearch whose truth is the study's journal and the trial records, not Tune's pickles.
 
     It first hands out the trials an earlier driver left unfinished, under their own numbers, then asks the sampler.
     A trial is told COMPLETE only with valid objectives; OptunaSearch would tell the last partial values.
@@ -35,11 +35,6 @@ class StudySearch(OptunaSearch):
         self._trial_space = space
         self._interrupted = interrupted_trials(study, folder, search.constraints)
         self._asked: dict[str, optuna.Trial] = {}
-
-    @property
-    def interrupted_count(self) -> int:
-        """Trials left to be continued."""
-        return len(self._interrupted)
 
     def set_search_properties(self, metric: Any, mode: Any, config: dict, **spec: Any) -> bool:
         """Accept Tune's settings; the space is already known."""
@@ -101,12 +96,12 @@ class StudySearch(OptunaSearch):
         tell(self._study, trial, record, self._search.constraints)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher to restore an experiment, and Veil continues from the database."""
+        """Nothing: Tune pickles its searcher to restore an experiment, and Veil continues from the journal."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the database and the trial records hold everything."""
+        """Nothing to save: the journal and the trial records hold everything."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Refuse: a study is continued from its database."""
+        """Refuse: a study is continued from its journal."""
         raise RuntimeError("a study is continued by `veil resume`, not by restoring a Tune experiment")
